@@ -20,6 +20,7 @@ import typing
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 _SCHEMA = Path(__file__).with_name("schema.binpb")
@@ -56,7 +57,15 @@ def message_type(full_name: str) -> type[Message]:
     Raises:
         KeyError: no message of that name is part of the format.
     """
-    return message_factory.GetMessageClass(pool().FindMessageTypeByName(full_name))
+    return _class(pool().FindMessageTypeByName(full_name))
+
+
+def _class(descriptor: Descriptor) -> type[Message]:
+    made = message_factory.GetMessageClass(descriptor)
+    for nested in descriptor.nested_types:  # protobuf without its C extension does not make these attributes itself
+        if not nested.GetOptions().map_entry and not hasattr(made, nested.name):
+            setattr(made, nested.name, _class(nested))
+    return made
 
 
 def _lookup(name: str) -> typing.Any:

@@ -8,6 +8,7 @@ Every class is also a builtin, because callers catch builtins:
     │   ├── UnsupportedVersionError (NotImplementedError) well formed, of a version or a kind that this release cannot read
     │   ├── UnknownDTypeError (TypeError)                 an element type without a NumPy dtype, or without a number
     │   └── TooLargeError                                 more elements or bytes than the limits or the file allow
+    ├── MissingFileError (FileNotFoundError)              a file of a bundle or model that is not there
     └── MissingTensorError (KeyError)                     a name that a bundle does not hold
 
 A text says where, what was expected, `received ...`, and what to do.
@@ -18,6 +19,7 @@ from __future__ import annotations
 __all__ = [
     "DataLossError",
     "FormatError",
+    "MissingFileError",
     "MissingTensorError",
     "SavedModelError",
     "TooLargeError",
@@ -48,6 +50,10 @@ class UnknownDTypeError(FormatError, TypeError):
 
 class TooLargeError(FormatError):
     """A message or file asks for more elements or bytes than the limits, or its own size, allow."""
+
+
+class MissingFileError(SavedModelError, FileNotFoundError):
+    """A file that a bundle or a model consists of is not there."""
 
 
 class MissingTensorError(SavedModelError, KeyError):

@@ -113,7 +113,7 @@ _BY_NAME |= {"half": _BY_NUMBER[19], "float": _BY_NUMBER[1], "double": _BY_NUMBE
 _BY_NUMPY: dict[np.dtype, TensorType] = {}
 for _number in sorted(_BY_NUMBER, key=lambda number: (11 <= number <= 13 or 15 <= number <= 16, number)):
     _row = _BY_NUMBER[_number]
-    if _row.numpy is not None and _row.numpy != object:
+    if _row.numpy is not None and _row.numpy.kind != "O":
         _BY_NUMPY.setdefault(_row.numpy, _row)
 
 
@@ -185,4 +185,4 @@ def datatype_number(dtype: Any) -> int:
 def item_size(number: int) -> int | None:
     """Bytes an element takes in tensor_content and in a data file; None for strings, resources and variants."""
     numpy = numpy_dtype(number)
-    return None if numpy == object else numpy.itemsize
+    return None if numpy.kind == "O" else numpy.itemsize

@@ -149,7 +149,7 @@ def tensor_from_proto(message: protos.TensorProto, *, max_bytes: int = MAX_BYTES
     content = message.tensor_content
     if content:
         flat = _from_content(content, kind, count, where)
-    elif dtype == object:
+    elif dtype.kind == "O":
         flat = _objects(message, kind, count, max_bytes, where)
     else:
         flat = _from_list(message, kind, count)
@@ -163,7 +163,7 @@ def _from_content(content: bytes, kind: TensorType, count: int, where: str) -> n
     assert dtype is not None
     if kind.number == DT_STRING:
         return _strings_from_content(content, count, where)
-    if dtype == object:
+    if dtype.kind == "O":
         raise FormatError(f"{where}: expected {kind.field} for {kind.name}, received {len(content)} bytes of content")
     if len(content) != count * dtype.itemsize:
         raise DataLossError(
@@ -310,12 +310,14 @@ def tensor_to_proto(value: Any, dtype: Any = None, *, splat: bool = False) -> pr
     message.tensor_shape.SetInParent()
     for size in array.shape:
         message.tensor_shape.dim.add(size=size)
-    if target == object:
+    if target.kind == "O":
         _fill_objects(message, array, kind)
         return message
     flat = _converted(array, kind).reshape(-1)
     if flat.nbytes > _MAX_PROTO_BYTES:
-        raise TooLargeError(f"tensor: expected fewer than 2 GiB in a message, received {flat.nbytes} bytes; use a variable")
+        raise TooLargeError(
+            f"tensor: expected fewer than 2 GiB in a message, received {flat.nbytes} bytes; use a variable"
+        )
     if splat and flat.size > 1:
         raw = flat.view(np.uint8).reshape(flat.size, target.itemsize)
         if (raw == raw[0]).all():
@@ -375,5 +377,7 @@ def _fill_objects(message: protos.TensorProto, array: np.ndarray, kind: TensorTy
             for number, shape in value.dtypes_and_shapes:
                 handle.dtypes_and_shapes.add(dtype=number, shape=shape_to_proto(shape))
         else:
-            expected = {DT_STRING: "bytes or str", DT_VARIANT: "VariantValue", DT_RESOURCE: "ResourceHandle"}[kind.number]
+            expected = {DT_STRING: "bytes or str", DT_VARIANT: "VariantValue", DT_RESOURCE: "ResourceHandle"}[
+                kind.number
+            ]
             raise FormatError(f"tensor of {kind.name}: expected elements of type {expected}, received {value!r:.80}")

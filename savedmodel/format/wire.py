@@ -9,7 +9,8 @@ the messages on the way to such a map are put together here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -21,9 +22,6 @@ from savedmodel.format.errors import DataLossError
 __all__ = ["parse", "serialize"]
 
 M = TypeVar("M", bound=Message)
-
-_MESSAGE = FieldDescriptor.CPPTYPE_MESSAGE
-_STRING = FieldDescriptor.CPPTYPE_STRING  # strings and bytes
 
 
 def parse(message_type: type[M], data: bytes | memoryview, where: str = "") -> M:
@@ -79,11 +77,11 @@ _Found = dict[int, Any]
 class _Plan:
     """How messages of one type are examined and emitted; made only for types that can reach a map."""
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self) -> None:
         self.maps: list[_Map] = []
         self.singles: list[tuple[str, int, _Plan]] = []
         self.lists: list[tuple[str, int, _Plan]] = []
-        self.emitters: dict[int, Callable[[Message, Any, Any], Iterator[bytes]]] = {}
+        self.emitters: dict[int, Callable[[Message, Any, Any], list[bytes]]] = {}
 
     def fill(self, descriptor: Descriptor) -> None:
         for field in descriptor.fields:
@@ -97,6 +95,10 @@ class _Plan:
             if plan is not None:
                 (self.lists if repeated else self.singles).append((field.name, field.number, plan))
             self.emitters[field.number] = _emitter(field, repeated, plan)
+
+    def probes(self) -> list[str] | None:
+        """The fields of which one must be present for a map to be reached; None if that cannot be told so."""
+        return None if self.maps or self.lists else [name for name, _, _ in self.singles]
 
     def examine(self, message: Any) -> _Found | None:
         found: _Found | None = None
@@ -112,10 +114,12 @@ class _Plan:
                     found = found or {}
                     found[number] = inner
         for name, number, plan in self.lists:
-            children = [plan.examine(child) for child in getattr(message, name)]
-            if any(child is not None for child in children):
-                found = found or {}
-                found[number] = children
+            values = getattr(message, name)
+            if values:
+                children = [plan.examine(child) for child in values]
+                if children.count(None) < len(children):
+                    found = found or {}
+                    found[number] = children
         return found
 
     def emit(self, message: Message, found: _Found) -> bytes:
@@ -154,8 +158,16 @@ class _Map:
         below: dict[Any, _Found] = {}
         if self.plan is not None:
             examine = self.plan.examine
+            probes = self.plan.probes()
             for key in keys:
-                inner = examine(mapping[key])
+                value = mapping[key]
+                if probes is not None:  # values without a message to look into are most of all there are
+                    for name in probes:
+                        if value.HasField(name):
+                            break
+                    else:
+                        continue
+                inner = examine(value)
                 if inner is not None:
                     below[key] = inner
         return (keys, below) if wrong or below else None
@@ -227,22 +239,27 @@ def _emitter(field: FieldDescriptor, repeated: bool, plan: _Plan | None) -> Call
     return emit_numbers
 
 
-_plans: dict[str, _Plan | None] = {}
+# A type and those below it are published together, when all of them are filled: types refer to one another in circles.
+_plans: dict[Descriptor, _Plan | None] = {}
+_drafts: dict[Descriptor, _Plan | None] = {}
 _plans_lock = threading.RLock()
 
 
 def _plan(descriptor: Descriptor) -> _Plan | None:
     """The plan of a type, or None if no map can be reached from it."""
-    known = _plans.get(descriptor.full_name, _UNKNOWN)
-    if known is not _UNKNOWN:
-        return known
+    if descriptor in _plans:
+        return _plans[descriptor]
     with _plans_lock:
-        if not _reaches_map(descriptor, set()):
-            _plans[descriptor.full_name] = None
-            return None
-        made = _Plan()
-        ...
-    return made
+        if descriptor in _drafts:
+            return _drafts[descriptor]
+        outermost = not _drafts
+        made = _drafts[descriptor] = _Plan() if _reaches_map(descriptor, set()) else None
+        if made is not None:
+            made.fill(descriptor)
+        if outermost:
+            _plans.update(_drafts)
+            _drafts.clear()
+        return made
 
 
 def _reaches_map(descriptor: Descriptor, seen: set[str]) -> bool:

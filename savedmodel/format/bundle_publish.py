@@ -80,7 +80,11 @@ def _previous_data(prefix: str) -> list[str]:
     with os.scandir(directory or ".") as entries:
         names = [entry.name for entry in entries]
     start = base + ".data-"
-    return [os.path.join(directory, name[: -len(PREVIOUS)]) for name in names if name.startswith(start) and name.endswith(PREVIOUS)]
+    return [
+        os.path.join(directory, name[: -len(PREVIOUS)])
+        for name in names
+        if name.startswith(start) and name.endswith(PREVIOUS)
+    ]
 
 
 def _recover(prefix: str) -> None:

@@ -186,7 +186,9 @@ def parse_shape_and_slice(text: str) -> tuple[tuple[int, ...], TensorSlice] | No
     except ValueError:
         shape = (-1,)
     if min(shape, default=0) < 0:
-        raise FormatError(f"shape_and_slice {text!r}: expected non-negative sizes before the slice; write e.g. '4 3 0,2:-'")
+        raise FormatError(
+            f"shape_and_slice {text!r}: expected non-negative sizes before the slice; write e.g. '4 3 0,2:-'"
+        )
     piece = TensorSlice.parse(spec)
     piece.resolve(shape)
     return shape, piece

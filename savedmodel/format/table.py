@@ -66,7 +66,9 @@ class _Block:
                 )
             budget -= shared + unshared
             if budget < 0:
-                raise DataLossError(f"{self._where}: the keys expand to over {_MAX_KEY_EXPANSION} times the block's size")
+                raise DataLossError(
+                    f"{self._where}: the keys expand to over {_MAX_KEY_EXPANSION} times the block's size"
+                )
             previous = key
             key = previous[:shared] + data[start:middle]
             if key <= previous and not first:

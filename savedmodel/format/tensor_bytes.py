@@ -12,13 +12,16 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
+from google.protobuf.message import DecodeError, Message
 
 from savedmodel.format import crc32c, dtypes, protos
 from savedmodel.format.coding import encode_varint, read_varint
 from savedmodel.format.errors import DataLossError, FormatError, UnsupportedVersionError
+from savedmodel.format.tensor_proto import VariantValue, tensor_to_proto, variant_from_proto
 
-__all__ = ["check_size", "decode_numbers", "decode_strings", "decode_variants", "encode"]
+__all__ = ["Encoder", "check_size", "decode_numbers", "decode_strings", "decode_variants", "encode"]
 
+_LITTLE = np.little_endian
 _CHUNK = 4 << 20
 _U32_MAX = 2**32 - 1
 _NUMBER_BITS_IN_A_BYTE = {"int4": 0x0F, "uint4": 0x0F, "int2": 0x03, "uint2": 0x03}
@@ -113,7 +116,7 @@ def _read_lengths(raw: np.ndarray, count: int, where: str) -> tuple[list[int], i
 
 
 def decode_variants(shape: tuple[int, ...], raw: np.ndarray, swap: bool, where: str) -> tuple[np.ndarray, int]:
-    """(object array of VariantTensorDataProto, checksum of the entry). DataLossError if a checksum in between is wrong."""
+    """(object array of VariantValue, checksum of the entry). DataLossError if a checksum in between is wrong."""
     if swap:
         raise UnsupportedVersionError(
             f"{where}: Byte-swapping of variant tensors is not currently implemented: the bundle was written on a "
@@ -145,11 +148,13 @@ def decode_variants(shape: tuple[int, ...], raw: np.ndarray, swap: bool, where: 
     return out.reshape(shape), crc
 
 
-def _parse_variant(data: bytes, where: str) -> protos.VariantTensorDataProto:
+def _parse_variant(data: bytes, where: str) -> VariantValue:
     try:
-        return protos.VariantTensorDataProto.FromString(data)
-    except protos.DecodeError as error:
-        raise DataLossError(f"{where}: Unable to parse VariantTensorDataProto from {len(data)} bytes: {error}") from None
+        return variant_from_proto(protos.VariantTensorDataProto.FromString(data), where=where)
+    except DecodeError as error:
+        raise DataLossError(
+            f"{where}: Unable to parse VariantTensorDataProto from {len(data)} bytes: {error}"
+        ) from None
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -202,14 +207,11 @@ class Encoder:
 
     def _variants(self) -> Iterator[bytes]:
         for value in self._array.ravel().tolist():
-            data = value if isinstance(value, bytes) else value.SerializeToString()
+            data = _variant_bytes(value)
             crc = crc32c.extend(crc32c.extend(self.crc, struct.pack("<Q", len(data))), data)
             stored = struct.pack("<I", crc32c.mask(crc))
             self.crc = crc32c.extend(crc, stored)
             yield encode_varint(len(data)) + data + stored
-
-
-_LITTLE = np.little_endian
 
 
 def encode(array: np.ndarray, number: int) -> Encoder:
@@ -219,8 +221,11 @@ def encode(array: np.ndarray, number: int) -> Encoder:
         raise FormatError("a resource has no bytes to store: store what it holds")
     if array.dtype.kind in "SU" and number == dtypes.DT_STRING:
         array = array.astype(object)
-    if array.dtype.newbyteorder("=") != expected:
-        raise FormatError(f"{dtypes.name(number)}: expected an array of {expected} - received {array.dtype}; convert it")
+    given = array.dtype.newbyteorder("=") if array.dtype.kind in "iufc" else array.dtype
+    if given != expected:
+        raise FormatError(
+            f"{dtypes.name(number)}: expected an array of {expected} - received {array.dtype}; convert it"
+        )
     return Encoder(array, number)
 
 
@@ -262,3 +267,15 @@ def _as_bytes(value: object) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
     raise FormatError(f"string tensor: expected elements of type bytes or str - received {type(value).__name__}")
+
+
+def _variant_bytes(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, VariantValue):
+        holder = np.empty((), object)
+        holder[()] = value
+        value = tensor_to_proto(holder, dtypes.DT_VARIANT).variant_val[0]
+    if isinstance(value, Message):
+        return value.SerializeToString()
+    raise FormatError(f"variant tensor: expected elements of type VariantValue - received {type(value).__name__}")

@@ -135,7 +135,8 @@ def run_eagerly(op: Op, inputs: Sequence[Any], attrs: Mapping[str, Any]) -> list
         ) from None
     kernel = op.cached_kernel(attrs)
     try:
-        result = kernel(*arrays)
+        with np.errstate(all="ignore"):  # values overflow, divide by zero and make NaN silently, as TensorFlow's do
+            result = kernel(*arrays)
     except (ValueError, IndexError, TypeError, OverflowError) as error:
         raise explain(op, inputs, error) from error
     return wrap_results(op.schema, attrs, result)

@@ -90,15 +90,13 @@ def _previous_data(prefix: str) -> list[str]:
 def _recover(prefix: str) -> None:
     """Brings back the old checkpoint if the last writer died before its index was in place; removes second names."""
     index = index_filename(prefix)
-    restore = interrupted(prefix)
     data = _previous_data(prefix)
-    if restore:
+    if interrupted(prefix):
         for name in data:
             os.replace(name + PREVIOUS, name)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(index + PREVIOUS)
-    if not restore:
-        for name in data:
+    # Where both names are one file still, the rename did nothing: remove what is left.
+    for name in (index, *data):
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(name + PREVIOUS)
 
 

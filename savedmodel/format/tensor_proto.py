@@ -284,7 +284,7 @@ def _strings_from_content(content: bytes, count: int, where: str) -> np.ndarray:
     return flat
 
 
-def tensor_to_proto(value: Any, dtype: Any = None, *, splat: bool = False) -> protos.TensorProto:
+def tensor_to_proto(value: Any, dtype: Any = None, *, splat: bool = False, pack: bool = True) -> protos.TensorProto:
     """The TensorProto of an array, byte for byte what TensorFlow 2.15's make_tensor_proto writes for it.
 
     Args:
@@ -293,6 +293,7 @@ def tensor_to_proto(value: Any, dtype: Any = None, *, splat: bool = False) -> pr
         dtype: a NumPy dtype, a name ("qint8") or a DataType number; values are converted. By default the array's own.
         splat: write an array of equal elements as one value and the full shape, as TensorFlow does when it saves a
             captured constant again.
+        pack: False writes values one by one whatever their number, as TensorFlow does with the tensors of a variant.
 
     Raises:
         UnknownDTypeError: an array without a DataType number.
@@ -324,7 +325,7 @@ def tensor_to_proto(value: Any, dtype: Any = None, *, splat: bool = False) -> pr
             flat = flat[:1]
     if not flat.size:
         return message
-    if flat.size > 1 and kind.packs:
+    if flat.size > 1 and kind.packs and pack:
         message.tensor_content = flat.byteswap().tobytes() if _SWAP else flat.tobytes()
     elif kind.field == "float8_val":
         message.float8_val = flat.tobytes()
@@ -365,7 +366,7 @@ def _fill_objects(message: protos.TensorProto, array: np.ndarray, kind: TensorTy
             variant = message.variant_val.add(type_name=value.type_name, metadata=value.metadata)
             numbers = value.dtype_numbers or [dtypes.datatype_number(inner.dtype) for inner in value.tensors]
             for inner, number in zip(value.tensors, numbers, strict=True):
-                variant.tensors.append(tensor_to_proto(inner, number))
+                variant.tensors.append(tensor_to_proto(inner, number, pack=False))
         elif kind.number == DT_RESOURCE and isinstance(value, ResourceHandle):
             handle = message.resource_handle_val.add(
                 device=value.device,

@@ -185,10 +185,15 @@ class _Stub:
             self.lines += [f"{inner}def __init__(", *wrapped, f"{inner}) -> None: ..."]
 
 
+def stub_text(schema: descriptor_pb2.FileDescriptorSet) -> str:
+    """What protos.pyi holds for a schema."""
+    return _Stub(schema).text()
+
+
 def main() -> None:
     schema = compile_schema()
     (FORMAT / "schema.binpb").write_bytes(schema.SerializeToString(deterministic=True))
-    (FORMAT / "protos.pyi").write_text(_Stub(schema).text(), encoding="utf-8")
+    (FORMAT / "protos.pyi").write_text(stub_text(schema), encoding="utf-8")
     sys.stdout.write(f"{len(schema.file)} files, {len(python_names(schema))} messages and enums\n")
 
 

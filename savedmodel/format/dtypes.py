@@ -117,8 +117,8 @@ for _number in sorted(_BY_NUMBER, key=lambda number: (11 <= number <= 13 or 15 <
         _BY_NUMPY.setdefault(_row.numpy, _row)
 
 
-def tensor_type(number: int) -> TensorType:
-    """The row of a DataType number; a reference type gives the row of its base type.
+def tensor_type(number: int, where: str = "element type") -> TensorType:
+    """The row of a DataType number; a reference type gives the row of its base type. `where` begins errors.
 
     Raises:
         UnknownDTypeError: no such number (0, DT_INVALID, is none), or ml_dtypes is too old to hold the type.
@@ -126,12 +126,12 @@ def tensor_type(number: int) -> TensorType:
     row = _BY_NUMBER.get(number - REF_OFFSET if number > REF_OFFSET else number)
     if row is None:
         raise UnknownDTypeError(
-            f"element type: expected a DataType number from 1 to {max(_BY_NUMBER)} (plus {REF_OFFSET} for references), "
+            f"{where}: expected a DataType number from 1 to {max(_BY_NUMBER)} (plus {REF_OFFSET} for references), "
             f"received {number}; the file is damaged, or newer than this release"
         )
     if row.numpy is None:
         raise UnknownDTypeError(
-            f"element type {row.datatype}: the installed ml_dtypes {ml_dtypes.__version__} has no such type; "
+            f"{where}: expected an element type that can be held, received {row.datatype}; the installed ml_dtypes {ml_dtypes.__version__} has no such type; "
             "install a newer ml_dtypes"
         )
     return row

@@ -66,9 +66,7 @@ def _up_to_32(data: bytes, size: int) -> int:
     a *= _K1
     c *= factor
     d *= _K2
-    return _hash16(
-        _rotate(a + b, 43) + _rotate(c, 30) + d & _MASK, a + _rotate(b + _K2, 18) + c & _MASK, factor
-    )
+    return _hash16(_rotate(a + b, 43) + _rotate(c, 30) + d & _MASK, a + _rotate(b + _K2, 18) + c & _MASK, factor)
 
 
 def _up_to_64(data: bytes, size: int) -> int:

@@ -136,7 +136,7 @@ def tensor_from_proto(message: protos.TensorProto, *, max_bytes: int = MAX_BYTES
         raise UnknownDTypeError(
             f"{where}: expected an element type that is no reference, received DataType {number}; the message is damaged"
         )
-    kind = dtypes.tensor_type(number)
+    kind = dtypes.tensor_type(number, where)
     dtype = kind.numpy
     assert dtype is not None
     shape = tuple(dim.size for dim in message.tensor_shape.dim)

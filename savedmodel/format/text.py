@@ -38,7 +38,9 @@ def parse_text(message_type: type[M], text: str | bytes, where: str = "", *, all
             text = text.decode()
         except UnicodeDecodeError as error:
             line = text[: error.start].count(b"\n") + 1
-            raise FormatError(f"{where}:{line}: expected {name} in text format, received bytes that are no UTF-8") from error
+            raise FormatError(
+                f"{where}:{line}: expected {name} in text format, received bytes that are no UTF-8"
+            ) from error
     message = message_type()
     try:
         text_format.Parse(text, message, allow_unknown_field=allow_unknown, descriptor_pool=protos.pool())
@@ -51,7 +53,9 @@ def parse_text(message_type: type[M], text: str | bytes, where: str = "", *, all
             f"{where}{place}: expected {name} in text format, received something else: {reason.removeprefix(prefix)}"
         ) from error
     except RecursionError as error:
-        raise FormatError(f"{where}: expected {name} in text format, received messages nested too deep to read") from error
+        raise FormatError(
+            f"{where}: expected {name} in text format, received messages nested too deep to read"
+        ) from error
     return message
 
 

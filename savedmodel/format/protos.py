@@ -91,11 +91,9 @@ def __getattr__(name: str) -> typing.Any:
 
 
 def __dir__() -> list[str]:
-    schema = descriptor_pb2.FileDescriptorSet.FromString(_SCHEMA.read_bytes())
     simple = {full_name: name for name, full_name in _RENAMED.items()}
-    names = {
-        simple.get(f"{file.package}.{item.name}", item.name)
-        for file in schema.file
-        for item in [*file.message_type, *file.enum_type]
-    }
-    return sorted(names | set(globals()))
+    names = set(globals())
+    for file in descriptor_pb2.FileDescriptorSet.FromString(_SCHEMA.read_bytes()).file:
+        for name in [message.name for message in file.message_type] + [listed.name for listed in file.enum_type]:
+            names.add(simple.get(f"{file.package}.{name}", name))
+    return sorted(names)

@@ -37,7 +37,7 @@ def parse_text(message_type: type[M], text: str | bytes, where: str = "", *, all
         try:
             text = text.decode()
         except UnicodeDecodeError as error:
-            line = text[: error.start].count(b"\n") + 1
+            line = error.object[: error.start].count(b"\n") + 1
             raise FormatError(
                 f"{where}:{line}: expected {name} in text format, received bytes that are no UTF-8"
             ) from error
@@ -45,10 +45,10 @@ def parse_text(message_type: type[M], text: str | bytes, where: str = "", *, all
     try:
         text_format.Parse(text, message, allow_unknown_field=allow_unknown, descriptor_pool=protos.pool())
     except text_format.ParseError as error:
-        line, column = error.GetLine(), error.GetColumn()
-        place = "" if line is None else f":{line}" if column is None else f":{line}:{column}"
+        row, column = error.GetLine(), error.GetColumn()
+        place = "" if row is None else f":{row}" if column is None else f":{row}:{column}"
         reason = str(error)
-        prefix = f"{line}:{column} : "
+        prefix = f"{row}:{column} : "
         raise FormatError(
             f"{where}{place}: expected {name} in text format, received something else: {reason.removeprefix(prefix)}"
         ) from error

@@ -10,6 +10,7 @@ the messages on the way to such a map are put together here.
 from __future__ import annotations
 
 import threading
+import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ def parse(message_type: type[M], data: bytes | memoryview, where: str = "") -> M
 
 def serialize(message: Message) -> bytes:
     """The canonical bytes of a message: what C++ protobuf writes when asked to be deterministic."""
-    plan = _plan(message.DESCRIPTOR)
+    plan = _plan(typing.cast(Descriptor, message.DESCRIPTOR))
     if plan is None:
         return message.SerializeToString()
     misordered = plan.examine(message)
@@ -65,8 +66,10 @@ def _is_map(field: FieldDescriptor) -> bool:
 
 
 def _is_repeated(field: FieldDescriptor) -> bool:
-    known = getattr(field, "is_repeated", None)  # protobuf 4 has only `label`, which protobuf 7 removed
-    return field.label == FieldDescriptor.LABEL_REPEATED if known is None else known
+    if hasattr(field, "is_repeated"):
+        return field.is_repeated
+    label: int = getattr(field, "label")  # noqa: B009 - protobuf 4 has only this, protobuf 7 does not know it
+    return label == FieldDescriptor.LABEL_REPEATED
 
 
 #: What `examine` finds in one message: for a field number, what it found in each child (None: nothing), in map fields by
@@ -102,6 +105,7 @@ class _Plan:
 
     def examine(self, message: Any) -> _Found | None:
         found: _Found | None = None
+        inner: Any
         for entry in self.maps:
             inner = entry.examine(getattr(message, entry.name))
             if inner is not None:
@@ -139,13 +143,14 @@ class _Map:
     """A map field. An entry is written as key and value both, even where these are the defaults of their types."""
 
     def __init__(self, field: FieldDescriptor) -> None:
+        assert field.message_type is not None
         key, value = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
         self.name = field.name
         self.number = field.number
         self.tag = _varint(field.number << 3 | 2)
         self.by_text = key.type == FieldDescriptor.TYPE_STRING
         self.has_messages = value.message_type is not None
-        self.plan = _plan(value.message_type) if self.has_messages else None
+        self.plan = _plan(value.message_type) if value.message_type is not None else None
 
     def examine(self, mapping: Any) -> tuple[list[Any], dict[Any, _Found]] | None:
         """The keys in ascending order and what is misordered below each, or None if the extension's order is right."""

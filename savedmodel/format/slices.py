@@ -16,6 +16,7 @@ __all__ = ["FULL", "TensorSlice", "covers", "overlaps", "parse_shape_and_slice"]
 
 FULL = -1
 _INT64_MAX = 2**63 - 1
+_MAX_BOXES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +151,21 @@ def _relative(box: Box, origin: Box) -> Box:
 
 
 def covers(target: TensorSlice, stored: Iterable[TensorSlice], shape: Sequence[int]) -> bool:
-    """Whether the stored slices, which may overlap each other, contain every element of `target`."""
+    """Whether the stored slices, which may overlap each other, contain every element of `target`.
+
+    FormatError when they lie so wildly that finding out would take seconds.
+    """
     left = [target.resolve(shape)]
     if not _volume(left[0]):
         return True
+    work = 0
     for piece in stored:
         box = piece.resolve(shape)
+        work += len(left)
+        if work > _MAX_BOXES:
+            raise FormatError(
+                f"slice {target}: the stored pieces cut shape {list(shape)} into over {_MAX_BOXES} pieces"
+            )
         left = [rest for part in left for rest in _subtract(part, box)]
     return not left
 

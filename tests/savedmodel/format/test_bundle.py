@@ -366,7 +366,7 @@ def test_missing_checkpoints_and_tensors_have_errors_of_their_own(tmp_path):
     with pytest.raises(MissingFileError, match="Failed to find any matching files"):
         open_checkpoint(tmp_path / "nothing")
     reader = BundleReader(BUNDLES / "tensors")
-    with pytest.raises(KeyError, match="Key float32 not found in checkpoint .*z/float32"):
+    with pytest.raises(KeyError, match=r"Key float32 not found in checkpoint .*z/float32"):
         reader.read("float32")
     assert "float32" not in reader
     assert reader.get("float32") is None

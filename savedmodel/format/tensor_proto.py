@@ -197,6 +197,8 @@ def _from_list(message: protos.TensorProto, kind: TensorType, count: int) -> np.
     dtype = kind.numpy
     assert dtype is not None
     values = getattr(message, kind.field)
+    if len(values) < 64:  # NumPy takes few values faster from a list, many from the field itself
+        values = values[:]
     if kind.field == "float8_val":
         given = np.frombuffer(values, np.uint8).view(dtype)
     elif kind.field == "half_val":

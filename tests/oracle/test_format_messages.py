@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from google.protobuf import text_format
 
 from savedmodel.format import protos
 from savedmodel.format.errors import FormatError
+from savedmodel.format.fingerprint import fingerprint_of, read_fingerprint, singleprint, verify
 from savedmodel.format.tensor_proto import tensor_from_proto, tensor_to_proto
+from savedmodel.format.text import print_text
+from savedmodel.format.wire import parse, serialize
 
 tf = pytest.importorskip("tensorflow")
 
@@ -109,3 +113,23 @@ def test_tensorflow_and_this_library_share_a_process(first: str) -> None:
     lines = [theirs, ours] if first == "tensorflow" else [ours, theirs]
     lines.append("saved_model_pb2.SavedModel.FromString(message.SerializeToString())")
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True)
+
+
+def test_tensorflow_reads_what_is_serialized_here(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.table = tf.Variable([1.0, 2.0])
+    module.call = tf.function(lambda x: {"o": x + module.table, "out": x}, input_signature=[tf.TensorSpec([2])])
+    tf.saved_model.save(module, str(tmp_path))
+    data = (tmp_path / "saved_model.pb").read_bytes()
+    model = parse(protos.SavedModel, data)
+    index = (tmp_path / "variables" / "variables.index").read_bytes()
+    stored = read_fingerprint(tmp_path)
+    assert stored is not None
+    assert verify(stored, model, index) == {}
+    (tmp_path / "saved_model.pb").write_bytes(serialize(model))
+    (tmp_path / "fingerprint.pb").write_bytes(serialize(fingerprint_of(model, index)))
+    assert tf.saved_model.experimental.read_fingerprint(str(tmp_path)).singleprint() == singleprint(stored)
+    (tmp_path / "saved_model.pb").unlink()
+    (tmp_path / "saved_model.pbtxt").write_text(print_text(model))
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert loaded.call(tf.constant([1.0, 1.0]))["o"].numpy().tolist() == [2.0, 3.0]

@@ -230,7 +230,7 @@ class BundleReader(CheckpointReader):
                 f"{self.prefix}: Failed to find any matching files: expected {self._index} - received no such file - "
                 "give the path of a checkpoint without its .index or .data ending"
             ) from None
-        self._table = TableReader(memoryview(file.view(0, file.size)), self._index)
+        self._table = TableReader(file.view(0, file.size).data, self._index)
         self._values: dict[bytes, bytes] | None = None
         self._shards: dict[int, File] = {}
         header = self._parse(protos.BundleHeaderProto, self._table.get(HEADER_KEY), "the header")
@@ -412,7 +412,8 @@ class BundleReader(CheckpointReader):
         row = math.prod(shape[1:]) * item
         raw = self._bytes(entry, where, part[0].start * row, (part[0].stop - part[0].start) * row)
         rows = (part[0].stop - part[0].start, *shape[1:])
-        return _aligned(tensor_bytes.decode_numbers(entry.dtype, rows, raw, self._swap)[(slice(None), *part[1:])])
+        rest = (slice(None), *part[1:])
+        return _aligned(tensor_bytes.decode_numbers(entry.dtype, rows, raw, self._swap)[rest])
 
     def _assemble(
         self, key: str, entry: protos.BundleEntryProto, target: TensorSlice, verify: bool | None

@@ -129,7 +129,7 @@ class _Streamed:
         with self._lock:
             self._file.seek(offset)
             while done < size:
-                count = self._file.readinto(data[done:])
+                count = self._file.readinto(data[done:].data)
                 if not count:
                     raise DataLossError(
                         f"{self.name}: Read less bytes than requested: {size} expected at byte {offset} - received "

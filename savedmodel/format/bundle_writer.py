@@ -130,7 +130,7 @@ class BundleWriter:
         try:
             with _naming(self._data_path):
                 for chunk in encoder:
-                    self._file.write(chunk)
+                    self._file.write(chunk if isinstance(chunk, bytes) else chunk.data)
                     self._offset += len(chunk)
                 size = self._offset - start
                 padding = -self._offset % self._alignment
@@ -247,7 +247,7 @@ class _Merge:
     def add(self, prefix: str) -> None:
         name = index_filename(prefix)
         file = DiskFiles().open(name)
-        table = TableReader(memoryview(file.view(0, file.size)), name)
+        table = TableReader(file.view(0, file.size).data, name)
         count = 0
         for key, value in table:
             if key == HEADER_KEY:
@@ -298,7 +298,7 @@ def merge_bundles(
     target = os.fspath(merged)
     merge = _Merge()
     found = []
-    for part in map(os.fspath, prefixes):
+    for part in [os.fspath(prefix) for prefix in prefixes]:
         try:
             merge.add(part)
         except MissingFileError:

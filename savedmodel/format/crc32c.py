@@ -20,7 +20,7 @@ def extend(crc: int, data: Buffer) -> int:
     if type(data) is bytes:
         return google_crc32c.extend(crc, data)
     # The C function accepts bytes and arrays but no memoryview; frombuffer wraps without a copy.
-    view = memoryview(data)
+    view = data.data if isinstance(data, np.ndarray) else memoryview(data)
     return google_crc32c.extend(crc, np.frombuffer(view, np.uint8)) if view.nbytes else crc
 
 

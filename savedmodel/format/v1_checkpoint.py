@@ -72,7 +72,7 @@ class V1Reader(CheckpointReader):
 
     def _load(self, name: str, files: Files) -> None:
         file = files.open(name)
-        table = TableReader(memoryview(file.view(0, file.size)), name)
+        table = TableReader(file.view(0, file.size).data, name)
         meta = _parse(table.get(HEADER_KEY), f"{name}: the header").meta
         version = meta.versions
         if version.min_consumer > _VERSION:

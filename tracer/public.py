@@ -86,7 +86,6 @@ def _vocabulary() -> dict[str, tuple[str, str]]:
             "UnconnectedGradients": "tape",
             "custom_gradient": "gradients",
             "gradients": "gradients",
-            "stop_gradient": "gradients",
             "function": "functions",
             "init_scope": "dispatch",
             "name_scope": "dispatch",

@@ -1,0 +1,217 @@
+"""Pooling in any number of spatial dimensions, as whole-array passes over window taps, one axis after the other. It refuses to know ops.
+
+Arrays have channels last: [N, *space, C].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracer.windows import Axis
+from tracer.workers import cores, run_blocks
+
+__all__ = ["average", "average_gradient", "counts", "lowest", "maximum", "maximum_choice", "maximum_gradient", "pick_by_choice"]
+
+_PARALLEL_ELEMENTS = 1 << 17
+
+
+def lowest(dtype: Any) -> Any:
+    """The smallest value of a dtype, -inf for floats: what padding holds for a maximum."""
+    dtype = np.dtype(dtype)
+    return dtype.type(np.iinfo(dtype).min) if dtype.kind in "iu" else dtype.type(-np.inf)
+
+
+def _lowest_finite(dtype: np.dtype) -> Any:
+    if dtype.kind in "iu":
+        return np.iinfo(dtype).min
+    if dtype.kind == "f":
+        return np.finfo(dtype).min
+    import ml_dtypes
+
+    return ml_dtypes.finfo(dtype).min
+
+
+def _along(x: np.ndarray, axis: Axis, dim: int, combine: Callable[..., Any], empty: Any) -> np.ndarray:
+    """Combine the taps of the windows along one dimension."""
+    if axis.kernel == 1 and axis.stride == 1 and axis.out == axis.size and not axis.before:
+        return x
+    shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
+    lead = (slice(None),) * dim
+    taps = [(t, *axis.reach(t)) for t in range(axis.kernel)]
+    whole = [t for t in taps if t[1] == 0 and t[2] == axis.out]
+    if whole:
+        tap = whole[0]
+        taps.remove(tap)
+        begin = tap[3]
+        first_slice = x[(*lead, slice(begin, begin + (axis.out - 1) * axis.stride + 1, axis.stride))]
+        if taps and taps[0][1] == 0 and taps[0][2] == axis.out:
+            other = taps.pop(0)[3]
+            out = combine(first_slice, x[(*lead, slice(other, other + (axis.out - 1) * axis.stride + 1, axis.stride))])
+        else:
+            out = first_slice.copy()
+    else:
+        out = np.full(shape, empty, x.dtype)
+    for _, first, last, begin in taps:
+        if last <= first:
+            continue
+        target = out[(*lead, slice(first, last))]
+        combine(target, x[(*lead, slice(begin, begin + (last - first - 1) * axis.stride + 1, axis.stride))], out=target)
+    return out
+
+
+def _over_batch(x: np.ndarray, axes: Sequence[Axis], run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`run` on the images, by several threads where there is enough to do."""
+    if cores == 1 or len(x) < 2 or x.size < _PARALLEL_ELEMENTS:
+        return run(x)
+    out = np.empty((len(x), *(a.out for a in axes), x.shape[-1]), x.dtype)
+    parts = min(len(x), 2 * cores)
+    bounds = [len(x) * i // parts for i in range(parts + 1)]
+
+    def work(i: int) -> None:
+        out[bounds[i] : bounds[i + 1]] = run(x[bounds[i] : bounds[i + 1]])
+
+    run_blocks(work, parts)
+    return out
+
+
+def maximum(x: np.ndarray, axes: Sequence[Axis]) -> np.ndarray:
+    """The maximum of each window; padding does not count."""
+    if not x.size:
+        return np.full((len(x), *(a.out for a in axes), x.shape[-1]), _lowest_finite(x.dtype), x.dtype)
+    empty = _lowest_finite(x.dtype)
+
+    def run(part: np.ndarray) -> np.ndarray:
+        for dim, axis in enumerate(axes, 1):
+            part = _along(part, axis, dim, np.maximum, empty)
+        return part
+
+    out = _over_batch(x, axes, run)
+    return out.copy() if out is x else out
+
+
+def counts(axes: Sequence[Axis], dtype: Any) -> np.ndarray:
+    """How many cells of the input each window covers, [*out, 1]."""
+    total = np.ones((), dtype)
+    for axis in axes:
+        starts = np.arange(axis.out) * axis.stride - axis.before
+        some = np.minimum(starts + axis.kernel, axis.size) - np.maximum(starts, 0)
+        total = total[..., None] * np.maximum(some, 0).astype(dtype)
+    return total[..., None]
+
+
+def average(x: np.ndarray, axes: Sequence[Axis]) -> np.ndarray:
+    """The mean of each window over the cells that exist."""
+    kind = x.dtype
+    wide = x if kind.itemsize >= 4 else x.astype(np.float32)
+    shape = (len(x), *(a.out for a in axes), x.shape[-1])
+    if not x.size:
+        return np.zeros(shape, kind)
+    scale = (1 / counts(axes, np.float64)).astype(wide.dtype)
+
+    def run(part: np.ndarray) -> np.ndarray:
+        for dim, axis in enumerate(axes, 1):
+            part = _along(part, axis, dim, np.add, 0)
+        return part * scale
+
+    return _over_batch(wide, axes, run).astype(kind, copy=False)
+
+
+def _taps(axes: Sequence[Axis]) -> list[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
+    """For each tap of the window: (tap, where in the output it exists, which input cells those are)."""
+    found = []
+    for tap in np.ndindex(*(a.kernel for a in axes)):
+        outs, ins = [], []
+        for axis, t in zip(axes, tap):
+            first, last, begin = axis.reach(t)
+            if last <= first:
+                break
+            outs.append(slice(first, last))
+            ins.append(slice(begin, begin + (last - first - 1) * axis.stride + 1, axis.stride))
+        else:
+            found.append((tap, (slice(None), *outs), (slice(None), *ins)))
+    return found
+
+
+def average_gradient(shape: Sequence[int], grad: np.ndarray, axes: Sequence[Axis]) -> np.ndarray:
+    """Spread each window's gradient evenly over the cells it covers."""
+    kind = grad.dtype
+    wide = grad if kind.itemsize >= 4 else grad.astype(np.float32)
+    if not grad.size:
+        return np.zeros(tuple(shape), kind)
+    part = wide * (1 / counts(axes, np.float64)).astype(wide.dtype)
+    # One axis after the other, as in the forward direction.
+    for dim in range(len(axes), 0, -1):
+        axis = axes[dim - 1]
+        lead = (slice(None),) * dim
+        spread = np.zeros((*part.shape[:dim], axis.size, *part.shape[dim + 1 :]), part.dtype)
+        for tap in range(axis.kernel):
+            first, last, begin = axis.reach(tap)
+            if last > first:
+                spread[(*lead, slice(begin, begin + (last - first - 1) * axis.stride + 1, axis.stride))] += part[(*lead, slice(first, last))]
+        part = spread
+    return part.astype(kind, copy=False)
+
+
+def maximum_choice(x: np.ndarray, axes: Sequence[Axis]) -> tuple[np.ndarray, np.ndarray]:
+    """The maximum of each window, and the flat spatial index of the first cell that has it (scan order)."""
+    shape = (len(x), *(a.out for a in axes), x.shape[-1])
+    best = np.full(shape, _lowest_finite(x.dtype), x.dtype)
+    where = np.full(shape, -1, np.int64)
+    sizes = [a.size for a in axes]
+    for _, outs, ins in _taps(axes):
+        values = x[ins]
+        mask = values > best[outs]
+        mask |= where[outs] < 0
+        position = np.zeros((), np.int64)
+        for i, s in enumerate(ins[1:]):
+            line = np.arange(s.start, s.stop, s.step, dtype=np.int64)
+            position = position * sizes[i] + line.reshape((-1,) + (1,) * (len(sizes) - i - 1))
+        np.copyto(best[outs], values, where=mask)
+        np.copyto(where[outs], position[..., None], where=mask)
+    return best, where
+
+
+def maximum_gradient(x: np.ndarray, grad: np.ndarray, axes: Sequence[Axis]) -> np.ndarray:
+    """Each window's gradient goes to the first cell (scan order) that holds its maximum."""
+    kind = grad.dtype
+    wide = grad if kind.itemsize >= 4 or kind.kind in "iu" else grad.astype(np.float32)
+    out = np.zeros(x.shape, wide.dtype)
+    if not grad.size:
+        return out.astype(kind, copy=False)
+    parts = len(x) if x.size >= _PARALLEL_ELEMENTS else 1
+
+    def work(i: int) -> None:
+        part = slice(i, i + 1) if parts > 1 else slice(None)
+        _spread_maximum(x[part], wide[part], out[part], axes)
+
+    run_blocks(work, parts)
+    return out.astype(kind, copy=False)
+
+
+def _spread_maximum(x: np.ndarray, grad: np.ndarray, out: np.ndarray, axes: Sequence[Axis]) -> None:
+    best = maximum(x, axes)
+    disjoint = all(a.stride >= a.kernel for a in axes)
+    open_ = np.ones(best.shape, bool)
+    for _, outs, ins in _taps(axes):
+        mask = x[ins] == best[outs]
+        mask &= open_[outs]
+        open_[outs] &= ~mask
+        if disjoint:
+            np.multiply(grad[outs], mask, out=out[ins])
+        else:
+            out[ins] += grad[outs] * mask
+
+
+def pick_by_choice(grad: np.ndarray, x: np.ndarray, best: np.ndarray, axes: Sequence[Axis]) -> np.ndarray:
+    """For each window, `grad` at the first cell of `x` that equals `best`."""
+    out = np.zeros(best.shape, grad.dtype)
+    open_ = np.ones(best.shape, bool)
+    for _, outs, ins in _taps(axes):
+        mask = x[ins] == best[outs]
+        mask &= open_[outs]
+        open_[outs] &= ~mask
+        np.copyto(out[outs], grad[ins], where=mask)
+    return out

@@ -38,6 +38,7 @@ __all__ = [
     "CheckpointReader",
     "StoredTensor",
     "merge_bundles",
+    "missing_checkpoint",
     "read_slices",
 ]
 
@@ -226,10 +227,7 @@ class BundleReader(CheckpointReader):
         try:
             file = self._files.open(self._index)
         except MissingFileError:
-            raise MissingFileError(
-                f"{self.prefix}: Failed to find any matching files: expected {self._index} - received no such file - "
-                "give the path of a checkpoint without its .index or .data ending"
-            ) from None
+            raise missing_checkpoint(self.prefix, self._index) from None
         self._table = TableReader(file.view(0, file.size).data, self._index)
         self._values: dict[bytes, bytes] | None = None
         self._shards: dict[int, File] = {}
@@ -284,7 +282,14 @@ class BundleReader(CheckpointReader):
     def _shard(self, shard: int, opening: bool = False) -> File:
         file = self._shards.get(shard)
         if file is None:
-            file = self._files.open(self._shard_name(shard))
+            name = self._shard_name(shard)
+            try:
+                file = self._files.open(name)
+            except MissingFileError:
+                raise MissingFileError(
+                    f"{name}: no such file: expected shard {shard} of the {self.num_shards} of checkpoint {self.prefix} - "
+                    "copy it beside the index"
+                ) from None
             if not opening and self._on_disk and not self._suffix and self._replaced():
                 raise DataLossError(f"{self.prefix}: the checkpoint was replaced while it was open; open it again")
             self._shards[shard] = file
@@ -498,6 +503,17 @@ class BundleReader(CheckpointReader):
 
     def __repr__(self) -> str:
         return f"<BundleReader {self.prefix!r} shards={self.num_shards}>"
+
+
+def missing_checkpoint(prefix: str, expected: str) -> MissingFileError:
+    """The error for a prefix without a checkpoint; tells what is there instead."""
+    if os.path.isfile(os.path.join(prefix, "variables", "variables.index")):
+        advice = f"received a SavedModel - its checkpoint is {os.path.join(prefix, 'variables', 'variables')}"
+    elif os.path.isdir(prefix):
+        advice = "received a directory - give the path of a checkpoint in it, without its .index or .data ending"
+    else:
+        advice = "received no such file - give the path of a checkpoint without its .index or .data ending"
+    return MissingFileError(f"{prefix}: Failed to find any matching files: expected {expected} - {advice}")
 
 
 def _dims(entry: protos.BundleEntryProto) -> tuple[int, ...]:

@@ -56,6 +56,8 @@ def decode_numbers(number: int, shape: tuple[int, ...], raw: np.ndarray, swap: b
         # Complex numbers are two numbers; types of ml_dtypes swap as integers of their size.
         part = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
         raw = raw.view(f"u{part}").byteswap()
+    if dtype.kind == "b" and raw.size and raw.max() > 1:
+        return (raw != 0).reshape(shape)  # NumPy takes a bool of another byte for neither true nor false.
     return raw.view(dtype).reshape(shape)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from savedmodel.format import dtypes, protos
-from savedmodel.format.bundle import BundleReader, CheckpointReader, read_slices
+from savedmodel.format.bundle import BundleReader, CheckpointReader, missing_checkpoint, read_slices
 from savedmodel.format.bundle_files import DiskFiles, Files, MemoryFiles
 from savedmodel.format.bundle_publish import index_filename
 from savedmodel.format.bundle_writer import HEADER_KEY, encode_key
@@ -25,7 +25,6 @@ from savedmodel.format.coding import encode_slice_key
 from savedmodel.format.errors import (
     DataLossError,
     FormatError,
-    MissingFileError,
     MissingTensorError,
     TooLargeError,
     UnsupportedVersionError,
@@ -65,10 +64,7 @@ class V1Reader(CheckpointReader):
         for name in names:
             self._load(name, opener)
         if not names:
-            raise MissingFileError(
-                f"{self.prefix}: Failed to find any matching files: expected {index_filename(self.prefix)} or {self.prefix} - "
-                "received neither - give the path of a checkpoint without its .index or .data ending"
-            )
+            raise missing_checkpoint(self.prefix, f"{index_filename(self.prefix)} or {self.prefix}")
 
     def _load(self, name: str, files: Files) -> None:
         file = files.open(name)

@@ -365,6 +365,13 @@ def test_missing_checkpoints_and_tensors_have_errors_of_their_own(tmp_path):
         BundleReader(tmp_path / "nothing")
     with pytest.raises(MissingFileError, match="Failed to find any matching files"):
         open_checkpoint(tmp_path / "nothing")
+    os.makedirs(tmp_path / "model" / "variables")
+    write(tmp_path / "model" / "variables" / "variables", {"x": np.zeros(1)})
+    for opener in (BundleReader, open_checkpoint):
+        with pytest.raises(
+            MissingFileError, match=r"received a SavedModel - its checkpoint is .*model/variables/variables"
+        ):
+            opener(tmp_path / "model")
     reader = BundleReader(BUNDLES / "tensors")
     with pytest.raises(KeyError, match=r"Key float32 not found in checkpoint .*z/float32"):
         reader.read("float32")

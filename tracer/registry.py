@@ -130,8 +130,10 @@ class Op:
         found = self._bound.get(key)
         if found is None:
             found = self.kernel_for(attrs)
-            if len(self._bound) < 512:
-                self._bound[key] = found
+            # A stateful kernel goes on where its last call left off, so it must not be forgotten soon.
+            if len(self._bound) >= (65536 if self.schema.is_stateful else 512):
+                del self._bound[next(iter(self._bound))]
+            self._bound[key] = found
         return found
 
     def __repr__(self) -> str:

@@ -327,7 +327,7 @@ def _text(t: EagerTensor, is_repr: bool) -> str:
     if not isinstance(value, np.ndarray):
         return "<unprintable>"
     if value.ndim == 0:
-        return repr(value[()]) if t.dtype.kind in "sb" or is_repr is False and t.dtype.kind == "s" else str(value[()])
+        return repr(value[()]) if t.dtype.kind in "sb" or (is_repr is False and t.dtype.kind == "s") else str(value[()])
     return repr(value) if is_repr else str(value)
 
 
@@ -619,7 +619,7 @@ def _from_numpy(array: np.ndarray, dtype: DType | None) -> tuple[np.ndarray, DTy
         return np.array(array, order="C"), dtype
     if dtype.kind in "srv":
         raise DTypeError(f"Cannot convert an array of {own.name} to {dtype.name}")
-    if own.kind == "c" and dtype.kind != "c" or own.kind == "f" and dtype.kind in "iu" and not _integral(array):
+    if (own.kind == "c" and dtype.kind != "c") or (own.kind == "f" and dtype.kind in "iu" and not _integral(array)):
         raise DTypeError(f"Cannot convert an array of {own.name} to {dtype.name} without loss; cast it first")
     if dtype.kind == "b" and own.kind != "b":
         raise DTypeError(f"Cannot convert an array of {own.name} to bool; cast it first")
@@ -701,12 +701,12 @@ def _from_python(value: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
         target = dtype
         if target.kind in "srv":
             raise DTypeError(f"Cannot convert {value!r} to EagerTensor of dtype {target.name}")
-        if "c" in kinds and target.kind != "c" or "f" in kinds and target.kind not in "fc":
+        if ("c" in kinds and target.kind != "c") or ("f" in kinds and target.kind not in "fc"):
             raise DTypeError(f"Cannot convert {value!r} to EagerTensor of dtype {target.name}")
-        if "b" in kinds and target.kind != "b" or target.kind == "b" and kinds - {"b"}:
+        if ("b" in kinds and target.kind != "b") or (target.kind == "b" and kinds - {"b"}):
             raise DTypeError(f"Cannot convert {value!r} to EagerTensor of dtype {target.name}")
     try:
-        if target.kind in "iu" and target.size < 8 or target.kind == "q":
+        if (target.kind in "iu" and target.size < 8) or target.kind == "q":
             wide = np.array(value, dtype=np.int64 if kinds else target.numpy)
             limits = target.min, target.max
             if wide.size and (wide.min() < limits[0] or wide.max() > limits[1]):

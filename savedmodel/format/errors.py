@@ -16,6 +16,8 @@ A text says where, what was expected, `received ...`, and what to do.
 
 from __future__ import annotations
 
+from tracer.errors import SavedModelError  # the one name that this leaf takes from below: the root of the tree
+
 __all__ = [
     "DataLossError",
     "FormatError",
@@ -26,10 +28,6 @@ __all__ = [
     "UnknownDTypeError",
     "UnsupportedVersionError",
 ]
-
-
-class SavedModelError(Exception):
-    """Root of the errors that this package raises on purpose."""
 
 
 class FormatError(SavedModelError, ValueError):

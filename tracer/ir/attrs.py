@@ -55,32 +55,41 @@ class FunctionLibrary(Mapping[str, Any]):
 
 
 class FunctionRef:
-    """A reference to a function: its name, the attrs that instantiate it, and the library it is looked up in."""
+    """A reference to a function by name: to its graph itself, or to the library it is looked up in.
 
-    __slots__ = ("attrs", "library", "name")
+    `attrs` are the attrs that instantiate it (kept for the writer).
+    """
 
-    def __init__(self, name: str, library: FunctionLibrary | None = None, attrs: Mapping[str, Any] | None = None):
+    __slots__ = ("_graph", "attrs", "library", "name")
+
+    def __init__(
+        self, name: str, library: FunctionLibrary | None = None, attrs: Mapping[str, Any] | None = None, graph: Any = None
+    ):
         self.name = name
         self.library = library
         self.attrs = dict(attrs or {})
+        self._graph = graph
 
     @property
     def graph(self) -> Any:
-        """The function's graph. Raises KeyError when the library has none of that name."""
-        if self.library is None:
-            raise KeyError(f"function {self.name!r}: the reference belongs to no library")
-        return self.library[self.name]
+        """The function's graph. Raises KeyError when there is none of that name."""
+        if self._graph is None:
+            if self.library is None:
+                raise KeyError(f"function {self.name!r}: the reference belongs to no library")
+            self._graph = self.library[self.name]
+        return self._graph
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, FunctionRef)
             and self.name == other.name
             and self.library is other.library
+            and self._graph is other._graph
             and self.attrs == other.attrs
         )
 
     def __hash__(self) -> int:
-        return hash((self.name, id(self.library)))
+        return hash(self.name)
 
     def __repr__(self) -> str:
         return f"FunctionRef({self.name!r})"

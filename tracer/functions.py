@@ -436,7 +436,6 @@ def trace_function(
 ) -> ConcreteFunction:  # fmt: skip
     """Trace `fn` with canonical arguments whose tensor leaves may be specs. Returns the concrete function."""
     graph = FuncGraph(name, dispatch.current_graph())
-    graph.seed = None
     with trace_into(graph):
         spec = spec or FunctionSpec.from_function(fn)
         signature: list[Any] = []

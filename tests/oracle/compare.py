@@ -19,7 +19,6 @@ import numpy as np
 import tensorflow as tf
 
 from tracer.dispatch import raw
-from tracer.dtypes import DType
 from tracer.public import tf as ours
 from tracer.tensor import EagerTensor, convert_to_tensor
 from tracer.tensor import Tensor as OurTensor
@@ -64,10 +63,6 @@ def assert_same(expected: Any, actual: Any, where: str, rtol: float | None = Non
         np.testing.assert_array_equal(a, e, err_msg=where)
 
 
-def _np_dtype(dtype: Any) -> Any:
-    return dtype.numpy if isinstance(dtype, DType) else dtype
-
-
 def pair(value: Any) -> tuple[Any, Any]:
     """`value` as a constant of TensorFlow and one of the tracer, of the same dtype."""
     if isinstance(value, (list, tuple)) and value and all(isinstance(v, np.ndarray) for v in value):
@@ -103,7 +98,7 @@ def _gradients(
     with tf.GradientTape() as tape:
         tape.watch(t_sources)
         t_out = _floats(call_theirs(*theirs), tf.Tensor)
-    weights = [_weights(i, t.shape, t.dtype.as_numpy_dtype().dtype) for i, t in enumerate(t_out)]
+    weights = [_weights(i, t.shape, np.dtype(t.dtype.as_numpy_dtype)) for i, t in enumerate(t_out)]
     expected = tape.gradient(t_out, t_sources, output_gradients=[tf.constant(w) for w in weights])
     with GradientTape() as our_tape:
         our_tape.watch(m_sources)

@@ -228,13 +228,6 @@ def _(node: Any, grad: Any) -> Any:
     return unbroadcast(grad, x), unbroadcast(raw.Mul(grad, raw.Neg(raw.FloorDiv(x, y))), y)
 
 
-@mod_op.gradient
-@truncate_mod_op.gradient
-def _(node: Any, grad: Any) -> Any:
-    x, y = node.inputs
-    return unbroadcast(grad, x), unbroadcast(raw.Mul(grad, raw.Neg(raw.TruncateDiv(x, y))), y)
-
-
 def _winner_gradient(choose: str) -> Callable[..., Any]:
     def gradient(node: Any, grad: Any) -> Any:
         x, y = node.inputs

@@ -276,12 +276,10 @@ def _rsqrt_grad(y: np.ndarray, dy: np.ndarray) -> Any:
 
 
 def _tanh_grad(y: np.ndarray, dy: np.ndarray) -> Any:
-    y = _conj(y)
     return dy * (y.dtype.type(1) - y * y)
 
 
 def _sigmoid_grad(y: np.ndarray, dy: np.ndarray) -> Any:
-    y = _conj(y)
     return dy * y * (y.dtype.type(1) - y)
 
 

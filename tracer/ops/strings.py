@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -283,12 +284,12 @@ def _(
     pad_width: int, preserve_short_sequences: bool,
 ) -> Any:  # fmt: skip
     bounds = splits.tolist()
-    if bounds and (bounds[0] != 0 or any(b < a for a, b in zip(bounds, bounds[1:])) or bounds[-1] != len(data)):
+    if bounds and (bounds[0] != 0 or any(b < a for a, b in itertools.pairwise(bounds)) or bounds[-1] != len(data)):
         raise InvalidArgumentError(f"StringNGrams: expected splits from 0 up to {len(data)}, received {bounds}")
     items = data.tolist()
     out: list[bytes] = []
     ends = [0] if bounds else []
-    for begin, end in zip(bounds, bounds[1:]):
+    for begin, end in itertools.pairwise(bounds):
         row = items[begin:end]
         before = len(out)
         for width in ngram_widths:

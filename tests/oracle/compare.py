@@ -8,6 +8,7 @@ Inputs are NumPy arrays (or Python values); they are handed to both sides as con
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -169,7 +170,7 @@ def compare_op(
     """
     from tracer.registry import get_op
 
-    names = [a.name for a in get_op(name).schema.inputs]
+    names = _python_names(name, [a.name for a in get_op(name).schema.inputs])
 
     def theirs(*values: Any) -> Any:
         out = getattr(tf.raw_ops, name)(**dict(zip(names, values)), **attrs)
@@ -180,6 +181,13 @@ def compare_op(
 
     where = f"{name}({', '.join(_describe(v) for v in inputs)}, {attrs})"
     return compare_calls(theirs, mine, inputs, where, grad=grad, rtol=rtol, atol=atol, grad_rtol=grad_rtol, static=static)
+
+
+def _python_names(name: str, names: list[str]) -> list[str]:
+    """The argument names of `tf.raw_ops.<name>`, a few of which differ from the op's own (ExpandDims: axis for dim)."""
+    taken = list(inspect.signature(getattr(tf.raw_ops, name)).parameters)
+    free = [p for p in taken if p not in names]
+    return [n if n in taken else free.pop(0) for n in names]
 
 
 def _describe(v: Any) -> str:
@@ -212,7 +220,7 @@ def compare_errors(name: str, inputs: Sequence[Any], **attrs: Any) -> None:
     from tracer.errors import SavedModelError
     from tracer.registry import get_op
 
-    names = [a.name for a in get_op(name).schema.inputs]
+    names = _python_names(name, [a.name for a in get_op(name).schema.inputs])
     pairs = [pair(v) for v in inputs]
     for call, refusal in (
         (lambda: getattr(tf.raw_ops, name)(**dict(zip(names, [p[0] for p in pairs])), **attrs), (tf.errors.OpError, ValueError, TypeError)),

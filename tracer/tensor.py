@@ -215,7 +215,7 @@ class Reference:
 class EagerTensor(Tensor):
     """A tensor that has its value: an ndarray, or the plain Python object of a resource or scalar variant."""
 
-    __slots__ = ("__weakref__", "_keras_mask", "_shape", "_value", "dtype", "handle_data")
+    __slots__ = ("__weakref__", "_keras_logits", "_keras_mask", "_shape", "_value", "dtype", "handle_data")
 
     def __init__(self, value: Any, dtype: DType):
         self._value = value
@@ -334,7 +334,7 @@ def _text(t: EagerTensor, is_repr: bool) -> str:
 class SymbolicTensor(_Slot, Tensor):  # type: ignore[misc]
     """A tensor of a graph that is being traced: no value, the same operators."""
 
-    __slots__ = ("_keras_mask", "_keras_history")
+    __slots__ = ("_keras_history", "_keras_logits", "_keras_mask")
 
     @property
     def op(self) -> Any:

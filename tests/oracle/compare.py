@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from tracer.dispatch import raw
 from tracer.public import tf as ours
+from tracer.registry import get_op
 from tracer.tensor import EagerTensor, convert_to_tensor
 from tracer.tensor import Tensor as OurTensor
 
@@ -160,6 +161,16 @@ def _flat(values: Any) -> list[Any]:
     return [values]
 
 
+def _argument_names(name: str) -> list[str]:
+    """What `tf.raw_ops` calls the op's inputs: its Python names differ from the schema's for a few old ops."""
+    schema = get_op(name).schema
+    names = [a.name for a in schema.inputs]
+    known = list(inspect.signature(getattr(tf.raw_ops, name)).parameters)
+    renamed = [p for p in known if p not in names and p not in schema.attrs and p != "name"]
+    missing = dict(zip([n for n in names if n not in known], renamed))
+    return [missing.get(n, n) for n in names]
+
+
 def compare_op(
     name: str, inputs: Sequence[Any], *, grad: bool = False, rtol: float | None = None, atol: float | None = None,
     grad_rtol: float | None = None, static: bool = True, **attrs: Any,
@@ -168,8 +179,6 @@ def compare_op(
 
     Attrs are given by name; dtypes as strings or NumPy types.
     """
-    from tracer.registry import get_op
-
     names = _python_names(name, [a.name for a in get_op(name).schema.inputs])
 
     def theirs(*values: Any) -> Any:
@@ -218,7 +227,6 @@ def compare_fn(
 def compare_errors(name: str, inputs: Sequence[Any], **attrs: Any) -> None:
     """Both sides refuse `inputs`."""
     from tracer.errors import SavedModelError
-    from tracer.registry import get_op
 
     names = _python_names(name, [a.name for a in get_op(name).schema.inputs])
     pairs = [pair(v) for v in inputs]

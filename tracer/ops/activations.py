@@ -46,12 +46,13 @@ def _(x: np.ndarray) -> Any:
 
 @relu_grad_op.kernel
 def _(grad: np.ndarray, x: np.ndarray) -> Any:
-    return _select(x > x.dtype.type(0), grad)
+    return _masked(grad, x > x.dtype.type(0))
 
 
-def _select(mask: np.ndarray, grad: np.ndarray) -> np.ndarray:
-    """`grad` where `mask`, else 0: not a product, which would keep infinities."""
-    return np.where(mask, grad, grad.dtype.type(0))
+def _masked(grad: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`grad` times 1 or 0: as in TensorFlow, a NaN or infinity does not vanish behind a 0."""
+    with np.errstate(invalid="ignore"):
+        return np.multiply(grad, mask.astype(grad.dtype))
 
 
 @relu_op.gradient
@@ -73,7 +74,7 @@ def _(x: np.ndarray) -> Any:
 
 @relu6_grad_op.kernel
 def _(grad: np.ndarray, x: np.ndarray) -> Any:
-    return _select((x > x.dtype.type(0)) & (x < x.dtype.type(6)), grad)
+    return _masked(grad, (x > x.dtype.type(0)) & (x < x.dtype.type(6)))
 
 
 @relu6_op.gradient

@@ -13,6 +13,7 @@ Authority: the RE2 syntax page (github.com/google/re2/wiki/Syntax).
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -464,7 +465,7 @@ def _overlap(options: tuple[Any, ...]) -> bool:
             return True
         seen.extend(ranges)
     seen.sort()
-    return any(b[0] <= a[1] for a, b in zip(seen, seen[1:]))
+    return any(b[0] <= a[1] for a, b in itertools.pairwise(seen))
 
 
 def _choices(node: Any, last: bool, length: int) -> float:
@@ -509,7 +510,7 @@ class Regex:
         if _size(self._tree) > _MAX_SIZE:
             raise InvalidArgumentError(f"Invalid pattern: {pattern!r}, error: pattern too large - compile failed")
         try:
-            self._fast: re.Pattern[str] | None = re.compile(_python(self._tree))
+            self._fast: re.Pattern[str] | None = None if _repeats_nothing(self._tree) else re.compile(_python(self._tree))
         except (re.error, OverflowError, RecursionError):
             self._fast = None
         self._program: Any = None
@@ -585,6 +586,15 @@ def _full_is_cheap(regex: Regex, length: int) -> bool:
     if cost is None:
         cost = regex._costs[-size] = _choices(regex._tree, False, size) * max(_size(regex._tree), 1)
     return cost <= BUDGET
+
+
+def _repeats_nothing(node: Any) -> bool:
+    """Whether something that may be empty is repeated: there `re` and RE2 differ."""
+    if isinstance(node, (Chars, Assertion)):
+        return False
+    if isinstance(node, (Sequence, Choice)):
+        return any(_repeats_nothing(p) for p in (node.parts if isinstance(node, Sequence) else node.options))
+    return (isinstance(node, Repeat) and node.most != 1 and _first(node.part)[1]) or _repeats_nothing(node.part)
 
 
 def _size(node: Any) -> int:

@@ -53,15 +53,21 @@ def _emit(node: Any, out: list[Instruction]) -> None:
 
 
 def _emit_repeat(node: Any, out: list[Instruction]) -> None:
+    if node.most is None:
+        # As RE2 does, x* is (x+)?: where x may be empty, the first way through x decides.
+        skip = len(out) if node.least == 0 else -1
+        if skip >= 0:
+            out.append(())
+        for _ in range(node.least - 1):
+            _emit(node.part, out)
+        body = len(out)
+        _emit(node.part, out)
+        out.append(_split(body, len(out) + 1, node.greedy))
+        if skip >= 0:
+            out[skip] = _split(skip + 1, len(out), node.greedy)
+        return
     for _ in range(node.least):
         _emit(node.part, out)
-    if node.most is None:
-        split = len(out)
-        out.append(())
-        _emit(node.part, out)
-        out.append(("jump", split))
-        out[split] = _split(split + 1, len(out), node.greedy)
-        return
     splits = []
     for _ in range(node.most - node.least):
         splits.append(len(out))

@@ -59,7 +59,7 @@ class Node:
         inputs: the tensors it reads. control_inputs: nodes that must run before it.
         attrs: see `tracer.ir.attrs`. device: TensorFlow's device string, kept but not interpreted.
         outputs: its slots.
-        extra: what the reader found on the node that nothing here interprets (kept for the writer).
+        extra: on copies of nodes: (tensors of the same body by their original names, this node's original name).
     """
 
     __slots__ = ("attrs", "control_inputs", "device", "extra", "graph", "inputs", "name", "op", "outputs", "position")
@@ -125,8 +125,16 @@ class Graph:
         control_inputs: Iterable[Node] = (),
         device: str = "",
     ) -> Node:
-        """Append a node under a unique name made from `name` (default: the op type) in the current name scope."""
-        node = Node(self, self.scopes.unique(name or op), op, inputs, attrs, control_inputs, device)
+        """Append a node under a unique name made from `name` (default: the op type) in the current name scope.
+
+        A trailing `/` asks for exactly the name of a scope that was entered, as an op that opens a scope of its own has it.
+        """
+        if name and name.endswith("/") and name[:-1] not in self.nodes:
+            unique = name[:-1]
+            self.scopes.reserve(unique)
+        else:
+            unique = self.scopes.unique(name or op)
+        node = Node(self, unique, op, inputs, attrs, control_inputs, device)
         return self._append(node, outputs)
 
     def add_named_node(

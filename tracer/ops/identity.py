@@ -204,16 +204,6 @@ def check_numerics(tensor: Any, message: str, name: str | None = None) -> Any:
     return raw.CheckNumerics(convert_to_tensor(tensor), message=message, name=name)
 
 
-@public("grad_pass_through")
-def grad_pass_through(f: Any) -> Any:
-    """`f` with the gradient of the identity."""
-
-    def wrapped(x: Any, *args: Any, **kwargs: Any) -> Any:
-        return nest.map_structure(lambda y: stop_gradient(y - x) + x, f(x, *args, **kwargs))
-
-    return wrapped
-
-
 @public("group")
 def group(*inputs: Any, **kwargs: Any) -> Any:
     """An op that is done when all `inputs` (nests of tensors and ops) are; None eagerly."""

@@ -65,7 +65,9 @@ class ForwardBackward:
         extra: list[Any] = []
         inner_extra, inner_inputs = [], []
         for outer, inner in backward.captures:
-            if id(outer) in positions:
+            if outer.node.op == "Const":  # no need to keep it: the backward graph has its own
+                inner.node.op, inner.node.attrs = "Const", dict(outer.node.attrs)
+            elif id(outer) in positions:
                 self.used_inputs.append(positions[id(outer)])
                 inner_inputs.append(inner)
             else:
@@ -95,7 +97,8 @@ def node_records(graph: FuncGraph) -> list[Record]:
         record = registry.get_op(node.op)
         if record.no_gradient:
             continue
-        out.append(Record(record, node.inputs, list(node.outputs), node.attrs))
+        # copies: rules of control flow give the node more inputs and outputs
+        out.append(Record(record, list(node.inputs), list(node.outputs), node.attrs))
     return out
 
 

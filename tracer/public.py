@@ -97,6 +97,7 @@ def _vocabulary() -> dict[str, tuple[str, str]]:
             "Graph": "tracing",
         }.items():
             _VOCABULARY[dotted] = (owner, dotted)
+        _VOCABULARY["compat.v1.SparseTensorValue"] = ("sparse", "SparseTensorValue")
         _VOCABULARY["sparse.SparseTensor"] = ("composite", "SparseTensor")
         _VOCABULARY["raw_ops"] = ("dispatch", "raw")
         _VOCABULARY["autograph"] = ("autograph", "autograph")

@@ -341,6 +341,7 @@ def copy_nodes(
 
     nodes: dict[int, list[Node]] = {}
     inputs = {id(t.node) for t in source.inputs}
+    origins = _Origins(source, mapping)
     for node in topological_order(source):
         if id(node) in inputs:
             # an input given from outside: nothing to wait for but its maker
@@ -363,10 +364,38 @@ def copy_nodes(
         for old, new in zip(node.outputs, copy.outputs, strict=True):
             new.handle_data = old.handle_data
             mapping[id(old)] = new
+        origins.note(node, copy)
         nodes[id(node)] = [copy]
         if _is_effect(node):
             target._must_run.append(copy)
     return nodes
+
+
+class _Origins:
+    """Keeps, on copies, the tensors of the same body by the names they had in the function it came from (see Node.extra).
+
+    A saved custom gradient names tensors of the forward pass by these names.
+    """
+
+    def __init__(self, source: FuncGraph, mapping: dict[int, Any]):
+        self._by_origin: dict[int, dict[str, Any]] = {}
+        for t in source.inputs:
+            if id(t) in mapping:
+                self._of(t.node)[f"{self._name(t.node)}:0"] = mapping[id(t)]
+
+    def _of(self, node: Node) -> dict[str, Any]:
+        key = 0 if node.extra is None else id(node.extra[0])
+        return self._by_origin.setdefault(key, {})
+
+    @staticmethod
+    def _name(node: Node) -> str:
+        return node.name if node.extra is None else node.extra[1]
+
+    def note(self, node: Node, copy: Node) -> None:
+        tensors, name = self._of(node), self._name(node)
+        copy.extra = (tensors, name)
+        for i, t in enumerate(copy.outputs):
+            tensors[f"{name}:{i}"] = t
 
 
 def _is_effect(node: Node) -> bool:

@@ -1,0 +1,643 @@
+"""GraphDef and FunctionDef messages ↔ tracer graphs, in deserialize_x / serialize_x pairs. It refuses to run or to find files.
+
+A function body is deserialized when it is first asked for. A body that was read and never changed is written back from its message,
+so that loading and saving loses nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from savedmodel.format import protos
+from savedmodel.format.errors import FormatError
+from savedmodel.format.tensor_proto import shape_from_proto, shape_to_proto, tensor_from_proto, tensor_to_proto
+from tracer import infer, registry
+from tracer.dtypes import DType, as_dtype
+from tracer.errors import GraphError, SavedModelError, UnknownOpError
+from tracer.ir.attrs import FunctionLibrary, FunctionRef, Placeholder
+from tracer.ir.graph import Graph, Node
+from tracer.schema import OpSchema
+from tracer.shapes import TensorShape, unknown_shape
+from tracer.tracing import FuncGraph, next_uid
+
+__all__ = [
+    "check_graph_def",
+    "deserialize_attr",
+    "deserialize_function",
+    "deserialize_graph",
+    "deserialize_library",
+    "serialize_attr",
+    "serialize_function",
+    "serialize_op_def",
+]
+
+# -- attrs -----------------------------------------------------------------------------------------------------------
+
+
+def deserialize_attr(message: Any, library: FunctionLibrary | None = None, where: str = "attr") -> Any:
+    """The value of an AttrValue (see `tracer.ir.attrs`); None where nothing is set."""
+    kind = message.WhichOneof("value")
+    if kind is None:
+        return None
+    value = getattr(message, kind)
+    if kind == "list":
+        for name in ("s", "i", "f", "b", "type", "shape", "tensor", "func"):
+            items = getattr(value, name)
+            if items:
+                return [_attr_item(name, item, library, where) for item in items]
+        return []
+    return _attr_item(kind, value, library, where)
+
+
+def _attr_item(kind: str, value: Any, library: FunctionLibrary | None, where: str) -> Any:
+    if kind == "type":
+        return as_dtype(value)
+    if kind == "shape":
+        return TensorShape(shape_from_proto(value))
+    if kind == "tensor":
+        return tensor_from_proto(value, where=where)
+    if kind == "func":
+        attrs = {k: deserialize_attr(v, library, where) for k, v in value.attr.items()}
+        return FunctionRef(value.name, library, attrs)
+    if kind == "placeholder":
+        return Placeholder(value)
+    return value
+
+
+def serialize_attr(value: Any, out: Any, rename: Callable[[FunctionRef], str] | None = None, dtype: int | None = None) -> None:
+    """Write `value` into AttrValue `out`. `rename` gives the name of a referenced function; `dtype` that of an array."""
+    if value is None:
+        return
+    if isinstance(value, (list, tuple)):
+        out.list.SetInParent()
+        for v in value:
+            _serialize_item(v, out.list, rename, dtype)
+        return
+    if isinstance(value, Placeholder):
+        out.placeholder = value.name
+        return
+    _serialize_single(value, out, rename, dtype)
+
+
+def _serialize_single(value: Any, out: Any, rename: Any, dtype: int | None) -> None:
+    if isinstance(value, bool):
+        out.b = value
+    elif isinstance(value, bytes):
+        out.s = value
+    elif isinstance(value, str):
+        out.s = value.encode()
+    elif isinstance(value, (int, np.integer)):
+        out.i = int(value)
+    elif isinstance(value, (float, np.floating)):
+        out.f = float(value)
+    elif isinstance(value, DType):
+        out.type = value.number
+    elif isinstance(value, TensorShape):
+        out.shape.CopyFrom(shape_to_proto(None if value.rank is None else value.as_list()))
+    elif isinstance(value, np.ndarray):
+        out.tensor.CopyFrom(tensor_to_proto(value, dtype))
+    elif isinstance(value, FunctionRef):
+        _serialize_ref(value, out.func, rename)
+    else:
+        raise GraphError(f"attr: a value of type {type(value).__name__} has no form in a graph: {value!r}")
+
+
+def _serialize_ref(ref: FunctionRef, out: Any, rename: Any) -> None:
+    out.name = rename(ref) if rename is not None else ref.name
+    for k, v in ref.attrs.items():
+        serialize_attr(v, out.attr[k], rename)
+
+
+def _serialize_item(value: Any, out: Any, rename: Any, dtype: int | None) -> None:
+    if isinstance(value, bool):
+        out.b.append(value)
+    elif isinstance(value, bytes):
+        out.s.append(value)
+    elif isinstance(value, str):
+        out.s.append(value.encode())
+    elif isinstance(value, (int, np.integer)):
+        out.i.append(int(value))
+    elif isinstance(value, (float, np.floating)):
+        out.f.append(float(value))
+    elif isinstance(value, DType):
+        out.type.append(value.number)
+    elif isinstance(value, TensorShape):
+        out.shape.append(shape_to_proto(None if value.rank is None else value.as_list()))
+    elif isinstance(value, np.ndarray):
+        out.tensor.append(tensor_to_proto(value, dtype))
+    elif isinstance(value, FunctionRef):
+        _serialize_ref(value, out.func.add(), rename)
+    else:
+        raise GraphError(f"attr: a list item of type {type(value).__name__} has no form in a graph: {value!r}")
+
+
+# -- checks ----------------------------------------------------------------------------------------------------------
+
+_KINDS = {
+    "string": "s", "int": "i", "float": "f", "bool": "b", "type": "type", "shape": "shape", "tensor": "tensor", "func": "func",
+}  # fmt: skip
+
+
+def check_graph_def(graph_def: Any, where: str) -> None:
+    """Check what every loader relies on: known ops, functions that exist, attrs of the right kind, full constants.
+
+    Raises:
+        UnknownOpError: lists every op that is not known.
+        FormatError: a node is malformed; the message names function and node.
+    """
+    functions = {f.signature.name: f.signature for f in graph_def.library.function}
+    unknown: dict[str, str] = {}
+    schemas: dict[str, dict[str, str] | None] = {}
+    for owner, nodes in _node_lists(graph_def):
+        for node in nodes:
+            op = node.op
+            kinds = schemas.get(op, False)
+            if kinds is False:
+                kinds = schemas[op] = _attr_kinds(op, functions)
+                if kinds is None and op not in functions:
+                    unknown[op] = f"{owner} > node {node.name!r}"
+            if kinds is None:
+                continue
+            _check_node(node, kinds, functions, where, owner)
+    if unknown:
+        lines = ", ".join(f"{op} ({place})" for op, place in sorted(unknown.items()))
+        raise UnknownOpError(
+            f"{where}: the model uses {len(unknown)} op(s) that are not known here: {lines}. Register each with "
+            f"tracer.op(\"Name(…) -> (…)\"), or load a part of the model that does not need them."
+        )
+
+
+def _node_lists(graph_def: Any) -> Any:
+    yield "main graph", graph_def.node
+    for f in graph_def.library.function:
+        yield f"function {f.signature.name}", f.node_def
+
+
+def _attr_kinds(op: str, functions: Mapping[str, Any]) -> dict[str, str] | None:
+    record = registry.find_op(op)
+    if record is None:
+        return None
+    return {name: ("list" if a.kind.startswith("list(") else _KINDS[a.kind]) for name, a in record.schema.attrs.items()}
+
+
+def _check_node(node: Any, kinds: Mapping[str, str], functions: Mapping[str, Any], where: str, owner: str) -> None:
+    attrs = node.attr
+    for name in attrs:
+        value = attrs[name]
+        kind = value.WhichOneof("value")
+        expected = kinds.get(name)
+        if expected is not None and kind != expected and kind not in (None, "placeholder"):
+            raise FormatError(
+                f"{where} > {owner} > node {node.name!r} ({node.op}): attr {name!r} expected kind {expected!r}, received {kind!r}; "
+                f"the file is damaged"
+            )
+        if kind == "shape":
+            _check_shape(value.shape, where, owner, node, name)
+        elif kind == "func" and value.func.name not in functions:
+            raise FormatError(
+                f"{where} > {owner} > node {node.name!r} ({node.op}): it calls function {value.func.name!r}, which the library does "
+                f"not hold; the file is damaged"
+            )
+        elif kind == "tensor":
+            _check_shape(value.tensor.tensor_shape, where, owner, node, name, False)
+        elif kind == "list":
+            for s in value.list.shape:
+                _check_shape(s, where, owner, node, name)
+            for f in value.list.func:
+                if f.name not in functions:
+                    raise FormatError(
+                        f"{where} > {owner} > node {node.name!r} ({node.op}): it refers to function {f.name!r}, which the library "
+                        f"does not hold; the file is damaged"
+                    )
+    if node.op == "Const" and not attrs["value"].HasField("tensor"):
+        raise FormatError(f"{where} > {owner} > node {node.name!r}: a Const without its value; the file is damaged")
+
+
+def _check_shape(shape: Any, where: str, owner: str, node: Any, name: str, unknown_allowed: bool = True) -> None:
+    for dim in shape.dim:
+        if dim.size < -1 or (dim.size < 0 and not unknown_allowed):
+            raise FormatError(
+                f"{where} > {owner} > node {node.name!r} ({node.op}): attr {name!r} has a dimension of {dim.size}; "
+                f"expected -1 (unknown) or more"
+            )
+
+
+# -- schemas ---------------------------------------------------------------------------------------------------------
+
+
+def serialize_op_def(schema: OpSchema) -> Any:
+    """The OpDef of an op's schema."""
+    out = protos.OpDef(name=schema.name)
+    for args, target in ((schema.inputs, out.input_arg), (schema.outputs, out.output_arg)):
+        for arg in args:
+            m = target.add(name=arg.name, is_ref=arg.is_ref)
+            if arg.dtype is not None:
+                m.type = arg.dtype.number
+            if arg.type_attr:
+                m.type_attr = arg.type_attr
+            if arg.number_attr:
+                m.number_attr = arg.number_attr
+            if arg.type_list_attr:
+                m.type_list_attr = arg.type_list_attr
+    for attr in schema.attrs.values():
+        m = out.attr.add(name=attr.name, type=attr.kind)
+        if attr.has_default:
+            serialize_attr(attr.default, m.default_value)
+            m.default_value.SetInParent()
+        if attr.minimum is not None:
+            m.has_minimum = True
+            m.minimum = attr.minimum
+        if attr.allowed is not None:
+            serialize_attr(list(attr.allowed), m.allowed_values)
+    out.is_commutative = schema.is_commutative
+    out.is_aggregate = schema.is_aggregate
+    out.is_stateful = schema.is_stateful
+    out.allows_uninitialized_input = schema.allows_uninitialized_input
+    return out
+
+
+# -- functions: reading ----------------------------------------------------------------------------------------------
+
+
+def deserialize_library(library_def: Any, where: str = "library") -> FunctionLibrary:
+    """A lazy library: each function is deserialized when it is first looked up."""
+    library = FunctionLibrary()
+    gradients = {g.function_name: g.gradient_func for g in library_def.gradient}
+
+    def thunk(message: Any) -> Callable[[], FuncGraph]:
+        return lambda: deserialize_function(message, library, where)
+
+    for message in library_def.function:
+        library.add_lazy(message.signature.name, thunk(message))
+    library.gradients = gradients  # type: ignore[attr-defined]
+    library.uid = next_uid()  # type: ignore[attr-defined]
+    return library
+
+
+# Ops that make or find a resource by name: two loads of one model must not share it.
+_NAMED_RESOURCES = frozenset(
+    "HashTable HashTableV2 MutableHashTable MutableHashTableV2 MutableDenseHashTable MutableDenseHashTableV2 "
+    "MutableHashTableOfTensors MutableHashTableOfTensorsV2 VarHandleOp".split()
+)
+
+
+def deserialize_function(message: Any, library: FunctionLibrary, where: str = "library") -> FuncGraph:
+    """The graph of a FunctionDef; functions it calls are looked up in `library` when they are needed.
+
+    Raises:
+        UnknownOpError: lists every op of the body that is not known.
+        FormatError: a reference inside does not resolve; the message names function and node.
+    """
+    name = message.signature.name
+    graph = FuncGraph(name, None, library)
+    graph.is_stateful_override = message.signature.is_stateful or None
+    graph.extra["message"] = message
+    registry.require_ops((n.op for n in message.node_def if n.op not in library), f"{where} > function {name}")
+    tensors: dict[str, Any] = {}
+    for i, arg in enumerate(message.signature.input_arg):
+        shape, user, handle = unknown_shape(), None, None
+        if i in message.arg_attr:
+            attrs = message.arg_attr[i].attr
+            if "_output_shapes" in attrs and attrs["_output_shapes"].list.shape:
+                shape = TensorShape(shape_from_proto(attrs["_output_shapes"].list.shape[0]))
+            if "_user_specified_name" in attrs:
+                user = attrs["_user_specified_name"].s.decode("utf-8", "replace")
+        dtype = as_dtype(arg.type) if arg.type else as_dtype("float32")
+        if dtype.kind == "r":
+            shape = TensorShape([])
+        if arg.handle_data:
+            handle = [(as_dtype(h.dtype), TensorShape(shape_from_proto(h.shape))) for h in arg.handle_data]
+        attrs_in: dict[str, Any] = {"dtype": dtype, "shape": shape}
+        if user:
+            attrs_in["_user_specified_name"] = user.encode()
+        node = graph.add_named_node("Placeholder", (), attrs_in, [(dtype, shape)], arg.name)
+        node.outputs[0].handle_data = handle
+        graph.inputs.append(node.outputs[0])
+        tensors[arg.name] = node.outputs[0]
+    pending: list[tuple[Node, Any]] = []
+    for n in message.node_def:
+        attrs = {k: deserialize_attr(n.attr[k], library, f"{name} > {n.name}") for k in n.attr}
+        if n.op in library:  # TensorFlow 1 calls functions by using their name as an op
+            record = registry.get_op("PartitionedCall")
+            attrs = {"f": FunctionRef(n.op, library), **attrs}
+            callee = library[n.op]
+            attrs["Tin"] = [t.dtype for t in callee.inputs]
+            attrs["Tout"] = [t.dtype for t in callee.outputs]
+            op_name = "StatefulPartitionedCall" if callee.is_stateful else "PartitionedCall"
+            ranges = _legacy_ranges(callee)
+        else:
+            record = registry.get_op(n.op)
+            op_name, ranges = n.op, None
+        if op_name in _NAMED_RESOURCES and attrs.get("shared_name"):
+            attrs["shared_name"] += b"_load_" + str(library.uid).encode()  # type: ignore[attr-defined]
+        if "_gradient_op_type" in attrs:
+            attrs["_gradient_op_type"] += getattr(library, "gradient_suffix", b"")
+        schema = record.schema
+        try:
+            dtypes = schema.output_dtypes(attrs)
+            ranges = ranges or schema.output_ranges(attrs)
+        except (GraphError, TypeError, ValueError) as error:
+            raise FormatError(f"{where} > function {name} > node {n.name!r} ({n.op}): {error}") from error
+        node = graph.add_named_node(op_name, (), attrs, [(d, unknown_shape()) for d in dtypes], n.name, (), n.device)
+        for out_name, (start, count) in ranges.items():
+            for k in range(count):
+                tensors[f"{n.name}:{out_name}:{k}"] = node.outputs[start + k]
+        pending.append((node, n))
+    for node, n in pending:
+        for text in n.input:
+            if text.startswith("^"):
+                target = graph.nodes.get(text[1:])
+                if target is None:
+                    raise FormatError(f"{where} > function {name} > node {node.name!r}: control input {text!r} does not exist")
+                node.control_inputs.append(target)
+            else:
+                node.inputs.append(_find(tensors, text, where, name, node.name))
+    _infer_all(graph)
+    for arg in message.signature.output_arg:
+        if arg.name not in message.ret:
+            raise FormatError(f"{where} > function {name}: output {arg.name!r} has no entry in ret; the file is damaged")
+        graph.outputs.append(_find(tensors, message.ret[arg.name], where, name, f"output {arg.name}"))
+    for control in message.signature.control_output:
+        target = message.control_ret.get(control, control)
+        if target in graph.nodes:
+            graph.control_outputs.append(graph.nodes[target])
+    for control in message.control_ret.values():
+        if control in graph.nodes and graph.nodes[control] not in graph.control_outputs:
+            graph.control_outputs.append(graph.nodes[control])
+    return graph
+
+
+def _legacy_ranges(callee: FuncGraph) -> dict[str, tuple[int, int]]:
+    message = callee.extra["message"]
+    return {arg.name: (i, 1) for i, arg in enumerate(message.signature.output_arg)}
+
+
+def _find(tensors: Mapping[str, Any], text: str, where: str, function: str, node: str) -> Any:
+    found = tensors.get(text)
+    if found is None and text.count(":") == 1:
+        head, _, tail = text.partition(":")
+        found = tensors.get(head) if tail == "0" else None
+        if found is None:
+            found = tensors.get(f"{text}:0")
+    if found is None:
+        raise FormatError(
+            f"{where} > function {function} > {node}: input {text!r} does not exist; expected an argument of the function or "
+            f"`node:output:index`"
+        )
+    return found
+
+
+def _infer_all(graph: FuncGraph) -> None:
+    """Run shape inference over the body, in an order in which inputs come first where there is one."""
+    from tracer.ir.graph import topological_order
+
+    try:
+        order = topological_order(graph)
+    except GraphError:
+        order = list(graph)  # loops of old control flow: back edges stay unknown
+    for node in order:
+        if node.op == "Placeholder" or not node.outputs:
+            continue
+        infer_node(node)
+
+
+def infer_node(node: Node) -> None:
+    """Set the static shapes of a node's outputs where its op has a rule that applies."""
+    record = registry.find_op(node.op)
+    if record is None or record.infer_fn is None:
+        return
+    try:
+        shapes, handles = infer.infer_shapes(record, node.inputs, node.attrs, [t.dtype for t in node.outputs])
+    except (SavedModelError, ValueError, IndexError, KeyError, TypeError):
+        return  # inference is a help: what cannot be known stays unknown, and running tells
+    for t, shape in zip(node.outputs, shapes, strict=False):
+        t._shape = shape
+    for i, data in handles.items():
+        node.outputs[i].handle_data = data
+
+
+# -- graphs: reading -------------------------------------------------------------------------------------------------
+
+
+def deserialize_graph(graph_def: Any, library: FunctionLibrary, where: str = "graph") -> FuncGraph:
+    """The main graph of a GraphDef, for running by feeds and fetches. Nodes keep their names."""
+    graph = FuncGraph("main", None, library)
+    graph.versions = (graph_def.versions.producer, graph_def.versions.min_consumer)
+    registry.require_ops((n.op for n in graph_def.node if n.op not in library), where)
+    pending: list[tuple[Node, Any]] = []
+    for n in graph_def.node:
+        attrs = {k: deserialize_attr(n.attr[k], library, f"{where} > {n.name}") for k in n.attr}
+        op_name = n.op
+        if n.op in library:
+            callee = library[n.op]
+            attrs = {
+                "f": FunctionRef(n.op, library), **attrs, "Tin": [t.dtype for t in callee.inputs], "Tout": [t.dtype for t in callee.outputs]
+            }  # fmt: skip
+            op_name = "StatefulPartitionedCall" if callee.is_stateful else "PartitionedCall"
+        if op_name in ("VariableV2", "Variable", "VarHandleOp", *_NAMED_RESOURCES) and not attrs.get("shared_name"):
+            attrs["shared_name"] = n.name.encode()
+        schema = registry.get_op(op_name).schema
+        try:
+            dtypes = schema.output_dtypes(attrs)
+        except (GraphError, TypeError, ValueError) as error:
+            raise FormatError(f"{where} > node {n.name!r} ({n.op}): {error}") from error
+        node = graph.add_named_node(op_name, (), attrs, [(d, unknown_shape()) for d in dtypes], n.name, (), n.device)
+        pending.append((node, n))
+    for node, n in pending:
+        for text in n.input:
+            if text.startswith("^"):
+                target = graph.nodes.get(text[1:])
+            else:
+                base, _, index = text.partition(":")
+                target = graph.nodes.get(base)
+                if target is not None:
+                    position = int(index or 0)
+                    if position >= len(target.outputs):
+                        raise FormatError(f"{where} > node {node.name!r}: input {text!r} does not exist; the file is damaged")
+                    node.inputs.append(target.outputs[position])
+                    continue
+            if target is None:
+                raise FormatError(f"{where} > node {node.name!r}: input {text!r} does not exist; the file is damaged")
+            node.control_inputs.append(target)
+    for node in graph:
+        if node.op in ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault"):
+            shape = node.attrs.get("shape")
+            if shape is not None:
+                if node.op == "Placeholder" and shape.rank == 0 and 0 < graph.versions[0] <= 21:
+                    shape = unknown_shape()  # old graphs wrote a scalar for "unknown"
+                node.outputs[0]._shape = shape
+    _infer_all(graph)
+    return graph
+
+
+# -- functions: writing ----------------------------------------------------------------------------------------------
+
+
+def serialize_function(graph: FuncGraph, name: str, rename: Callable[[FunctionRef], str]) -> Any:
+    """The FunctionDef of `graph` under `name`; `rename` gives the names of the functions it calls."""
+    message = graph.extra.get("message")
+    if message is not None and not graph.extra.get("changed"):
+        return _renamed(message, name, graph, rename)
+    out = protos.FunctionDef()
+    out.signature.name = name
+    taken: dict[str, int] = {}
+    names: dict[int, str] = {}
+    inputs = {id(t.node) for t in graph.inputs}
+    for i, t in enumerate(graph.inputs):
+        arg = out.signature.input_arg.add(name=_argument(t.node.name, taken), type=t.dtype.number)
+        names[id(t)] = arg.name
+        attrs = out.arg_attr[i].attr
+        attrs["_output_shapes"].list.shape.append(_shape_proto(t.shape))
+        user = t.node.attrs.get("_user_specified_name")
+        if user is not None:
+            attrs["_user_specified_name"].s = user
+        if t.handle_data and t.dtype.kind == "r":
+            for dtype, shape in t.handle_data:
+                arg.handle_data.add(dtype=dtype.number).shape.CopyFrom(_shape_proto(shape))
+    node_names: dict[int, str] = {}
+    used = {a.lower() for a in taken}
+    for node in graph:
+        if id(node) in inputs:
+            node_names[id(node)] = names[id(node.outputs[0])]
+            continue
+        unique, k = node.name, 0
+        while unique.lower() in used:
+            k += 1
+            unique = f"{node.name}_{k}"
+        used.add(unique.lower())
+        node_names[id(node)] = unique
+        for arg_name, (start, count) in registry.get_op(node.op).schema.output_ranges(node.attrs).items():
+            for k in range(count):
+                names[id(node.outputs[start + k])] = f"{unique}:{arg_name}:{k}"
+    for node in graph:
+        if id(node) in inputs:
+            continue
+        m = out.node_def.add(name=node_names[id(node)], op=node.op, device=node.device)
+        for t in node.inputs:
+            m.input.append(names[id(t)])
+        for c in dict.fromkeys(node.control_inputs):
+            m.input.append("^" + node_names[id(c)])
+        _serialize_attrs(node, m, rename)
+    taken = {}
+    for t in graph.outputs:
+        arg = out.signature.output_arg.add(name=_argument(t.node.name, taken), type=t.dtype.number)
+        if t.handle_data and t.dtype.kind == "r":
+            for dtype, shape in t.handle_data:
+                arg.handle_data.add(dtype=dtype.number).shape.CopyFrom(_shape_proto(shape))
+        out.ret[arg.name] = names[id(t)]
+    for c in graph.control_outputs:
+        label = node_names[id(c)]
+        if label not in out.control_ret:
+            out.signature.control_output.append(label)
+            out.control_ret[label] = label
+    out.signature.is_stateful = graph.is_stateful
+    out.attr["_construction_context"].s = b"kEagerRuntime"
+    shapes = out.attr["_input_shapes"].list
+    shapes.SetInParent()
+    for t in graph.inputs:
+        shapes.shape.append(_shape_proto(t.shape))
+    for key, value in graph.attrs.items():
+        serialize_attr(value, out.attr[key], rename)
+    return out
+
+
+def _serialize_attrs(node: Node, m: Any, rename: Callable[[FunctionRef], str]) -> None:
+    """Attrs that are not at their default, as TensorFlow strips them."""
+    schema = registry.get_op(node.op).schema
+    for key, value in node.attrs.items():
+        spec = schema.attrs.get(key)
+        if spec is not None and spec.has_default and _equal(spec.default, value):
+            continue
+        dtype = None
+        if isinstance(value, np.ndarray):
+            dtype = node.attrs["dtype"].number if "dtype" in node.attrs else None
+        serialize_attr(value, m.attr[key], rename, dtype)
+        m.attr[key].SetInParent()
+
+
+def _equal(default: Any, value: Any) -> bool:
+    if isinstance(value, np.ndarray) or isinstance(default, np.ndarray):
+        return False
+    if isinstance(default, TensorShape) and isinstance(value, TensorShape):
+        return default.rank == value.rank and default == value
+    if isinstance(default, float) and isinstance(value, (float, int)):
+        return np.float32(default) == np.float32(value)
+    return type(default) is type(value) and default == value or (isinstance(default, list) and list(value) == default)
+
+
+def _shape_proto(shape: TensorShape) -> Any:
+    return shape_to_proto(None if shape.rank is None else shape.as_list())
+
+
+def _argument(node_name: str, taken: dict[str, int]) -> str:
+    """TensorFlow's name of a function argument that is made from a node's name."""
+    text = re.sub(r"[^a-z0-9_]", "_", node_name.lower())
+    text = re.sub(r"^[^a-z]+", "", text) or "unknown"
+    count = taken.get(text)
+    if count is None:
+        taken[text] = 0
+        return text
+    while True:
+        candidate = f"{text}_{count}"
+        count += 1
+        if candidate not in taken:
+            break
+    taken[text] = count
+    taken[candidate] = 0
+    return candidate
+
+
+def _renamed(message: Any, name: str, graph: FuncGraph, rename: Callable[[FunctionRef], str]) -> Any:
+    """A copy of a function's message under another name, with the functions that it refers to renamed."""
+    out = protos.FunctionDef()
+    out.CopyFrom(message)
+    out.signature.name = name
+    library = graph.library
+
+    def new_name(old: str) -> str:
+        return rename(FunctionRef(old, library))
+
+    for n in out.node_def:
+        if library is not None and n.op in library and registry.find_op(n.op) is None:
+            n.op = new_name(n.op)
+        _rename_refs(n.attr, new_name)
+    _rename_refs(out.attr, new_name)
+    return out
+
+
+def _rename_refs(attrs: Any, new_name: Callable[[str], str]) -> None:
+    for key in attrs:
+        value = attrs[key]
+        kind = value.WhichOneof("value")
+        if kind == "func" and value.func.name:
+            value.func.name = new_name(value.func.name)
+        elif kind == "list":
+            for f in value.list.func:
+                f.name = new_name(f.name)
+
+
+def referenced_functions(graph: FuncGraph) -> list[FunctionRef]:
+    """The functions that `graph` refers to, without deserializing a body that was only read."""
+    message = graph.extra.get("message")
+    out: list[FunctionRef] = []
+    if message is not None and not graph.extra.get("changed"):
+        for n in message.node_def:
+            if graph.library is not None and n.op in graph.library:
+                out.append(FunctionRef(n.op, graph.library))
+            for key in n.attr:
+                value = n.attr[key]
+                kind = value.WhichOneof("value")
+                if kind == "func" and value.func.name:
+                    out.append(FunctionRef(value.func.name, graph.library))
+                elif kind == "list":
+                    out.extend(FunctionRef(f.name, graph.library) for f in value.list.func)
+        return out
+    for node in graph:
+        for value in node.attrs.values():
+            items: Sequence[Any] = value if isinstance(value, list) else (value,)
+            out.extend(v for v in items if isinstance(v, FunctionRef))
+    return out

@@ -1,0 +1,1 @@
+"""All persistence of Keras objects: configs, SavedModel, HDF5 and .keras archives."""

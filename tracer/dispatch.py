@@ -184,7 +184,7 @@ def structure_outputs(schema: OpSchema, attrs: Mapping[str, Any], outputs: list[
     """Flat outputs as `call` returns them."""
     args = schema.outputs
     if len(args) == 1:
-        return outputs if args[0].is_list else outputs[0]
+        return list(outputs) if args[0].is_list else outputs[0]  # a node's own list may grow
     if not args:
         return outputs[0] if outputs else None
     if not any(a.is_list for a in args):

@@ -271,7 +271,12 @@ class GradientTape:
                 watched[id(t)] = t
                 any_output = True
         if any_output:
-            self._records.append(Record(op, list(inputs), list(outputs), attrs, backward))
+            # The outputs are the node's own list: the gradient of a loop adds to it, and an outer tape must see that.
+            self._records.append(Record(op, list(inputs), outputs, attrs, backward))
+
+    def watch_output(self, tensor: Any) -> None:
+        """Watch an output that was added to a recorded op."""
+        self._watched[id(tensor)] = tensor
 
     def variable_accessed(self, variable: Any) -> None:
         """Called when a trainable variable is read."""

@@ -1,4 +1,4 @@
-"""Functional control flow: calls, If, Case, While, For: records, kernels and gradients. The functions users call are in tracer/control.py.
+"""Functional control flow: calls, If, Case, While, For: records, kernels and gradients. The functions users call are in control.py.
 
 Gradients extend the forward node: If and While get the intermediate values that their gradients need as extra outputs, as TensorFlow
 does, so a rule here may change the graph that holds the forward node.
@@ -15,10 +15,10 @@ from tracer import dispatch, dtypes, infer, tape
 from tracer.dispatch import raw
 from tracer.errors import InvalidArgumentError, OutOfRangeError
 from tracer.functions import call_graph, prepare, reference
-from tracer.gradients import ForwardBackward, forward_backward
+from tracer.gradients import ForwardBackward, forward_backward, node_records
 from tracer.ir.attrs import FunctionRef
-from tracer.registry import op
-from tracer.shapes import TensorShape, unknown_shape
+from tracer.registry import get_op, op
+from tracer.shapes import TensorShape
 from tracer.tracing import FuncGraph, copy_nodes, next_uid, trace_into
 
 # -- calls -----------------------------------------------------------------------------------------------------------
@@ -187,75 +187,123 @@ def _named(graph: FuncGraph, stem: str) -> FunctionRef:
 
 
 def _branch_gradient(node: Any, names: Sequence[str], grads: Sequence[Any]) -> list[Any]:
-    """Gradients of the branch arguments of an If or Case."""
+    """Gradients of the branch arguments of an If or Case. Where no path leads from a wanted output they are zeros, as TensorFlow's."""
     forward = node.node
     if forward is None:
         raise InvalidArgumentError(f"{node.type}: its gradient is taken from the graph that holds it, and it ran eagerly")
     refs = _branches_of(forward, names)
-    given = [i for i, g in enumerate(grads) if g is not None and i < len(refs[0].graph.outputs)]
     count = len(refs[0].graph.outputs)
-    pairs = [ForwardBackward(r.graph, None, given) for r in refs]
+    given = [i for i, g in enumerate(grads[:count]) if g is not None and _trainable(forward.outputs[i])]
     arguments = forward.inputs[1:]
-    # Every branch returns its own intermediates and stand-ins for those of the others.
-    sizes = [p.intermediates for p in pairs]
+    reached = [_reaching(r.graph) for r in refs]
+    trainable = [i for i, t in enumerate(forward.outputs[:count]) if _trainable(t)]
+    connected = [
+        _trainable(t) and any(m[k] >> i & 1 for m in reached for k in trainable) for i, t in enumerate(arguments)
+    ]
+    wanted = [i for i in range(len(arguments)) if connected[i] and any(m[k] >> i & 1 for m in reached for k in given)]
+    pairs = [ForwardBackward(r.graph, wanted, given) for r in refs]
+    wanted = [i for i in wanted if any(p.grad_inputs[i] is not None for p in pairs)]
+    out: list[Any] = [None] * len(arguments)
+    if wanted:
+        slots = _return_intermediates(forward, names, refs, pairs, count)
+        extra_values = forward.outputs[len(forward.outputs) - len(slots) :] if slots else []
+        grad_values = [tape.densify(grads[i]) for i in given]
+        inputs = [*grad_values, *extra_values, *arguments]
+        back_refs = _backward_branches(refs, pairs, given, wanted, inputs, len(slots))
+        attrs = {
+            "Tin": [t.dtype for t in inputs],
+            "Tout": [t.dtype for t in back_refs[0].graph.outputs],
+            "output_shapes": _merged_shapes(back_refs),
+            "_lower_using_switch_merge": True,
+            "_read_only_resource_inputs": [i + 1 for i, t in enumerate(inputs) if t.dtype is dtypes.resource],
+        }
+        stateful = any(r.graph.is_stateful for r in back_refs)
+        if len(names) == 2:
+            attrs.update(Tcond=forward.inputs[0].dtype, then_branch=back_refs[0], else_branch=back_refs[1])
+            record = get_op("If" if stateful else "StatelessIf")
+        else:
+            attrs["branches"] = back_refs
+            record = get_op("Case" if stateful else "StatelessCase")
+        got = list(dispatch.bind(record, [forward.inputs[0], *inputs], attrs, "gradients/" + forward.name + "_grad"))
+        for i, g, t in zip(wanted, got, back_refs[0].graph.outputs, strict=True):
+            g.handle_data = t.handle_data
+            out[i] = g
+    for i, t in enumerate(arguments):
+        if out[i] is None and connected[i]:
+            out[i] = _zeros_for(t)
+    return out
+
+
+def _return_intermediates(forward: Any, names: Sequence[str], refs: Sequence[Any], pairs: Sequence[Any], count: int) -> list[Any]:
+    """Make the forward node return what the gradients of its branches need. Returns these tensors (of the branches)."""
     slots = [t for p in pairs for t in p.intermediate_tensors]
+    if not slots:
+        return []
     new_refs = []
     for b, pair in enumerate(pairs):
         graph = pair.forward
         extra: list[Any] = []
         with trace_into(graph):
-            position = 0
-            for other, size in enumerate(sizes):
-                for k in range(size):
-                    t = slots[position + k]
+            for other, p in enumerate(pairs):
+                for t in p.intermediate_tensors:
                     extra.append(t if other == b else raw.FakeParam(dtype=t.dtype, shape=t.shape))
-                position += size
+                    extra[-1].handle_data = t.handle_data
         graph.outputs = [*graph.outputs[:count], *extra]
-        new_refs.append(_named(graph, refs[b].name + "_forward"))
+        new_refs.append(_named(graph, refs[b].name + "_rewritten"))
     _extend_outputs(forward, slots)
     _set_branches(forward, names, new_refs)
     if forward.attrs.get("output_shapes"):
-        forward.attrs["output_shapes"] = [*forward.attrs["output_shapes"][:count], *(unknown_shape() for _ in slots)]
-    extra_values = forward.outputs[len(forward.outputs) - len(slots) :]
-    # The gradient node: one branch for each, over the same arguments.
-    wanted = [i for i in range(len(arguments)) if any(p.grad_inputs[i] is not None for p in pairs)]
-    if not wanted:
-        return [None] * len(arguments)
-    grad_values = [_filled(grads[i], forward.outputs[i]) for i in given]
-    inputs = [*grad_values, *extra_values, *arguments]
-    back_refs = []
-    for b, pair in enumerate(pairs):
-        graph = FuncGraph(refs[b].name + "_grad", None)
+        forward.attrs["output_shapes"] = [*forward.attrs["output_shapes"], *(t.shape for t in slots)]
+    return slots
+
+
+def _backward_branches(
+    refs: Sequence[Any], pairs: Sequence[Any], given: Sequence[int], wanted: Sequence[int], inputs: Sequence[Any], extras: int
+) -> list[Any]:
+    out = []
+    start = len(given)
+    for pair, ref in zip(pairs, refs, strict=True):
+        graph = FuncGraph(ref.name + "_grad", None)
         with trace_into(graph):
             ps = [graph.add_input(t.dtype, t.shape, f"x{i}", t.handle_data) for i, t in enumerate(inputs)]
-            g_ps, e_ps, a_ps = ps[: len(given)], ps[len(given) : len(given) + len(slots)], ps[len(given) + len(slots) :]
-            own = e_ps[sum(sizes[:b]) : sum(sizes[: b + 1])]
-            order = {i: p for i, p in zip(given, g_ps, strict=True)}
-            feed = [*(order[i] for i in pair.grad_outputs), *own, *(a_ps[i] for i in pair.used_inputs)]
+            arguments = ps[len(given) + extras :]
+            by_output = dict(zip(given, ps, strict=False))
+            own = ps[start : start + pair.intermediates]
+            feed = [*(by_output[i] for i in pair.grad_outputs), *own, *(arguments[i] for i in pair.used_inputs)]
             found = _inline(pair.backward, graph, feed)
             results = []
             for i in wanted:
                 k = pair.grad_inputs[i]
-                results.append(found[k] if k is not None else _zeros_for(a_ps[i]))
+                results.append(found[k] if k is not None else _zeros_for(arguments[i]))
             graph.finish(results)
-        back_refs.append(_named(graph, refs[b].name + "_grad"))
-    outputs_dtype = [back_refs[0].graph.outputs[k].dtype for k in range(len(wanted))]
-    selector = forward.inputs[0]
-    stateful = any(r.graph.is_stateful for r in back_refs)
-    if forward.op in ("If", "StatelessIf"):
-        got = dispatch.call(
-            "If" if stateful else "StatelessIf", selector, inputs, Tout=outputs_dtype, then_branch=back_refs[0],
-            else_branch=back_refs[1], output_shapes=_merged_shapes(back_refs),
-        )  # fmt: skip
-    else:
-        got = dispatch.call(
-            "Case" if stateful else "StatelessCase", selector, inputs, Tout=outputs_dtype, branches=back_refs,
-            output_shapes=_merged_shapes(back_refs),
-        )  # fmt: skip
-    out: list[Any] = [None] * len(arguments)
-    for i, g in zip(wanted, got, strict=True):
-        out[i] = g
+        start += pair.intermediates
+        out.append(_named(graph, ref.name + "_grad"))
     return out
+
+
+def _trainable(t: Any) -> bool:
+    """Whether gradients flow through `t`: floats, and lists and variables of floats."""
+    kind = t.dtype.base_dtype.kind
+    if kind in "fc":
+        return True
+    if kind in "rv":
+        data = t.handle_data
+        return (kind == "v") if not data else len(data) == 1 and data[0][0].kind in "fcv"
+    return False
+
+
+def _reaching(graph: Any) -> list[int]:
+    """For each output of `graph`, the inputs that it depends on differentiably, as bits."""
+    masks: dict[int, int] = {id(t): 1 << i for i, t in enumerate(graph.inputs)}
+    for record in node_records(graph):
+        mask = 0
+        for t in record.inputs:
+            mask |= masks.get(id(t), 0)
+        if mask:
+            for t in record.outputs:
+                if t.dtype.kind in "fcrv":
+                    masks[id(t)] = mask
+    return [masks.get(id(t), 0) for t in graph.outputs]
 
 
 def _merged_shapes(refs: Sequence[Any]) -> list[TensorShape]:
@@ -268,15 +316,15 @@ def _merged_shapes(refs: Sequence[Any]) -> list[TensorShape]:
     return out
 
 
-def _filled(grad: Any, like: Any) -> Any:
-    return tape.zeros_like(like) if grad is None else tape.densify(grad)
-
-
 def _zeros_for(t: Any) -> Any:
+    """Zeros in the shape of `t`, or of the variable behind it."""
     if t.dtype is dtypes.resource:
-        dtype, _ = t.handle_data[0]
-        return raw.ZerosLike(raw.ReadVariableOp(t, dtype=dtype))
-    return raw.ZerosLike(t)
+        dtype, shape = t.handle_data[0]
+        sizes = np.array(shape.as_list(), np.int32) if shape.is_fully_defined() else raw.VariableShape(t, out_type=dtypes.int32)
+        return raw.Fill(sizes, np.zeros((), dtype.numpy))
+    zeros = raw.ZerosLike(t)
+    zeros.handle_data = t.handle_data
+    return zeros
 
 
 def _inline(graph: FuncGraph, target: FuncGraph, feed: Sequence[Any]) -> list[Any]:
@@ -287,11 +335,14 @@ def _inline(graph: FuncGraph, target: FuncGraph, feed: Sequence[Any]) -> list[An
 
 
 def _extend_outputs(node: Any, like: Sequence[Any]) -> None:
-    make = type(node.outputs[0]) if node.outputs else node.graph.tensor_class
+    make = node.graph.tensor_class
+    listening = [t for t in dispatch.context.tapes if t.watches(node.outputs)]
     for t in like:
         new = make(node, len(node.outputs), t.dtype, t.shape)
         new.handle_data = t.handle_data
         node.outputs.append(new)
+        for other in listening:  # an outer tape differentiates the gradient too, and goes on from what was added
+            other.watch_output(new)
     if "Tout" in node.attrs:
         node.attrs["Tout"] = [t.dtype for t in node.outputs]
 
@@ -335,119 +386,152 @@ def _while_infer(ctx: Any) -> Any:
 
 
 def _while_gradient(node: Any, *grads: Any) -> list[Any]:
+    """Gradients of the loop variables: the forward loop keeps what each turn computed, a second loop goes back over the turns."""
     forward = node.node
     if forward is None:
         raise InvalidArgumentError("While: its gradient is taken from the graph that holds it, and it ran eagerly")
-    body, cond = forward.attrs["body"].graph, forward.attrs["cond"].graph
+    body = forward.attrs["body"].graph
     count = len(body.outputs)
     initial = list(forward.inputs[:count])
-    grads = grads[:count]
-    invariant = [_passes_through(body, i) for i in range(count)]
-    # Which loop variables carry a gradient: those that any given one depends on, to a fixed point.
-    pair = ForwardBackward(body)
-    float_vars = [i for i in range(count) if body.inputs[i].dtype.kind in "fcv"]
-    resources = [i for i in range(count) if body.inputs[i].dtype is dtypes.resource and pair.grad_inputs[i] is not None]
-    carried = [i for i in float_vars if i in pair.grad_outputs]
-    # Intermediates to keep for each turn: the body's own, and the loop variables that change and that its gradient uses.
-    keep = list(pair.intermediate_tensors)
-    varying = [i for i in pair.used_inputs if not invariant[i]]
-    kept = [*keep, *(pair.forward.inputs[i] for i in varying)]
-    # -- forward: count the turns and push what is kept
+    start = {i: g for i, g in enumerate(grads[:count]) if g is not None and _trainable(body.inputs[i])}
+    # Which loop variables carry a gradient: those that a given one depends on, after any number of turns.
+    reached = _reaching(body)
+    carried, more = set(start), list(start)
+    while more:
+        mask = reached[more.pop()]
+        for j in range(count):
+            if mask >> j & 1 and j not in carried and _trainable(body.inputs[j]) and body.inputs[j].dtype is not dtypes.resource:
+                carried.add(j)
+                more.append(j)
+    resources = [
+        j for j, t in enumerate(body.inputs)
+        if t.dtype is dtypes.resource and _trainable(t) and any(reached[i] >> j & 1 for i in carried)
+    ]  # fmt: skip
+    order = sorted(carried)
+    out: list[Any] = [None] * count
+    if order:
+        pair = ForwardBackward(body, [*order, *resources], order)
+        resources = [j for j in resources if pair.grad_inputs[j] is not None]
+        invariant = [_passes_through(body, i) for i in range(count)]
+        varying = [i for i in pair.used_inputs if not invariant[i]]
+        kept = [*pair.intermediate_tensors, *(pair.forward.inputs[i] for i in varying)]
+        turns, stacks = _keep_each_turn(forward, pair, kept, count)
+        got = _backward_loop(forward, pair, start, order, resources, varying, kept, turns, stacks, initial)
+        for i, g in zip([*order, *resources], got, strict=True):
+            out[i] = g
+    for i, t in enumerate(initial):
+        if out[i] is None and _trainable(t):
+            out[i] = _zeros_for(t)
+    # the inputs that were added to the node now need none
+    return [*out, *[None] * (len(node.inputs) - count)][: len(node.inputs)]
+
+
+def _keep_each_turn(forward: Any, pair: Any, kept: Sequence[Any], count: int) -> tuple[Any, list[Any]]:
+    """Make the forward loop count its turns and push tensors `kept` of its body onto lists. Returns the count and the lists."""
+    body_ref, cond_ref = forward.attrs["body"], forward.attrs["cond"]
     new_body = pair.forward
     with trace_into(new_body):
         counter = new_body.add_input(dtypes.int32, TensorShape([]), "turns")
         lists = [new_body.add_input(dtypes.variant, TensorShape([]), f"kept_{k}") for k in range(len(kept))]
+        after = []
         for p, t in zip(lists, kept, strict=True):
             p.handle_data = [(t.dtype, t.shape)]
-        after = [raw.TensorListPushBack(p, t, element_dtype=t.dtype) for p, t in zip(lists, kept, strict=True)]
+            after.append(raw.TensorListPushBack(p, t, element_dtype=t.dtype))
+            after[-1].handle_data = p.handle_data
         counted = raw.AddV2(counter, np.array(1, np.int32))
     new_body.outputs = [*new_body.outputs[:count], counted, *after]
-    new_cond = FuncGraph(cond.name + "_forward", None)
+    new_cond = FuncGraph(cond_ref.name + "_rewritten", None)
     with trace_into(new_cond):
         ps = [new_cond.add_input(t.dtype, t.shape, f"x{i}", t.handle_data) for i, t in enumerate(new_body.inputs)]
-        new_cond.finish(_inline(cond, new_cond, ps[:count]))
+        new_cond.finish(_inline(cond_ref.graph, new_cond, ps[:count]))
     graph = forward.graph
-    with dispatch.enter_graph(graph):
-        tapes, dispatch.context.tapes = dispatch.context.tapes, ()
-        try:
-            extra_inputs = [_const(graph, np.array(0, np.int32))]
-            for t in kept:
-                static = [-1 if d is None else d for d in t.shape] if t.shape.rank is not None else None
-                shape = np.array(-1 if static is None else static, np.int32)
-                extra_inputs.append(
-                    raw.EmptyTensorList(_const(graph, shape), _const(graph, np.array(-1, np.int32)), element_dtype=t.dtype)
+    tapes, dispatch.context.tapes = dispatch.context.tapes, ()
+    try:
+        with dispatch.enter_graph(graph), graph._at_top(), dispatch.name_scope(forward.name + "/"):
+            extra = [_const(graph, np.array(0, np.int32))]
+            for p, t in zip(lists, kept, strict=True):
+                static = [-1 if d is None else d for d in t.shape] if t.shape.rank is not None else -1
+                extra.append(
+                    raw.EmptyTensorList(
+                        _const(graph, np.array(static, np.int32)), _const(graph, np.array(-1, np.int32)), element_dtype=t.dtype
+                    )
                 )
-        finally:
-            dispatch.context.tapes = tapes
-    forward.inputs.extend(extra_inputs)
-    _extend_outputs(forward, [counted, *lists])
+                extra[-1].handle_data = p.handle_data
+    finally:
+        dispatch.context.tapes = tapes
+    forward.inputs.extend(extra)
+    _extend_outputs(forward, [counter, *lists])
     forward.attrs["T"] = [t.dtype for t in forward.inputs]
-    forward.attrs["body"] = _named(new_body, body.name + "_forward")
-    forward.attrs["cond"] = _named(new_cond, cond.name + "_forward")
+    forward.attrs["body"] = _named(new_body, body_ref.name + "_rewritten")
+    forward.attrs["cond"] = _named(new_cond, cond_ref.name + "_rewritten")
     if forward.attrs.get("output_shapes"):
-        forward.attrs["output_shapes"] = [*forward.attrs["output_shapes"], *(TensorShape([]) for _ in extra_inputs)]
-    turns, stacks = forward.outputs[count], forward.outputs[count + 1 :]
-    # -- backward: pop and run the body's gradient, as often as the loop turned
-    constants = [i for i in pair.used_inputs if invariant[i]]
-    if not carried:
-        return [None] * len(forward.inputs)
-    start_grads = [_filled(grads[i] if i < len(grads) else None, forward.outputs[i]) for i in carried]
-    start_resources = [_zeros_for(initial[i]) for i in resources]
-    loop = [turns, *start_grads, *start_resources, *stacks, *(initial[i] for i in constants)]
-    back = FuncGraph(body.name + "_grad", None)
+        forward.attrs["output_shapes"] = [*forward.attrs["output_shapes"], *(TensorShape([]) for _ in extra)]
+    if "_num_original_outputs" in forward.attrs:
+        forward.attrs["_num_original_outputs"] = len(forward.outputs)
+    return forward.outputs[count], forward.outputs[count + 1 :]
+
+
+def _backward_loop(
+    forward: Any, pair: Any, start: dict[int, Any], order: Sequence[int], resources: Sequence[int], varying: Sequence[int],
+    kept: Sequence[Any], turns: Any, stacks: Sequence[Any], initial: Sequence[Any],
+) -> list[Any]:  # fmt: skip
+    """The loop that pops what each turn kept and runs the gradient of the body. Returns the gradients of `order`, then of `resources`."""
+    body = pair.forward
+    constants = [i for i in pair.used_inputs if i not in varying]
+    first = [tape.densify(start[i]) if i in start else _zeros_for(forward.outputs[i]) for i in order]
+    loop = [turns, *first, *(_zeros_for(initial[i]) for i in resources), *stacks, *(initial[i] for i in constants)]
+    shapes = [
+        TensorShape([]), *(body.inputs[i].shape for i in order), *(initial[i].handle_data[0][1] for i in resources),
+        *(TensorShape([]) for _ in stacks), *(initial[i].shape for i in constants),
+    ]  # fmt: skip
+    name = forward.attrs["body"].name.removesuffix("_rewritten")
+    back = FuncGraph(name + "_grad", None)
     with trace_into(back):
-        ps = [back.add_input(t.dtype, _loop_shape(t), f"x{i}", t.handle_data) for i, t in enumerate(loop)]
-        at = 1
-        g_ps = ps[at : at + len(carried)]
-        at += len(carried)
-        r_ps = ps[at : at + len(resources)]
-        at += len(resources)
-        s_ps = ps[at : at + len(stacks)]
-        c_ps = ps[at + len(stacks) :]
+        ps = [back.add_input(t.dtype, s, f"x{i}", t.handle_data) for i, (t, s) in enumerate(zip(loop, shapes, strict=True))]
+        bounds = np.cumsum([1, len(order), len(resources), len(stacks)])
+        g_ps, r_ps, s_ps, c_ps = ps[1 : bounds[1]], ps[bounds[1] : bounds[2]], ps[bounds[2] : bounds[3]], ps[bounds[3] :]
         popped, rest = [], []
         for p, t in zip(s_ps, kept, strict=True):
-            shape = np.array(-1, np.int32)
-            handle, value = raw.TensorListPopBack(p, shape, element_dtype=t.dtype)
+            handle, value = raw.TensorListPopBack(p, np.array(-1, np.int32), element_dtype=t.dtype)
             value.set_shape(t.shape)
             value.handle_data = t.handle_data
             handle.handle_data = p.handle_data
             popped.append(value)
             rest.append(handle)
-        own = dict(zip(varying, popped[len(keep) :], strict=True))
+        own = dict(zip(varying, popped[pair.intermediates :], strict=True))
         own.update(zip(constants, c_ps, strict=True))
-        grad_of = dict(zip(carried, g_ps, strict=True))
-        feed = [*(grad_of[i] for i in pair.grad_outputs), *popped[: len(keep)], *(own[i] for i in pair.used_inputs)]
+        grad_of = dict(zip(order, g_ps, strict=True))
+        feed = [*(grad_of[i] for i in pair.grad_outputs), *popped[: pair.intermediates], *(own[i] for i in pair.used_inputs)]
         found = _inline(pair.backward, back, feed)
         results = [raw.Sub(ps[0], np.array(1, np.int32))]
-        for i, g in zip(carried, g_ps, strict=True):
+        for i, g in zip(order, g_ps, strict=True):
             k = pair.grad_inputs[i]
-            results.append(found[k] if k is not None else raw.ZerosLike(g))
+            results.append(found[k] if k is not None else _zeros_for(g))
         for i, r in zip(resources, r_ps, strict=True):
-            results.append(raw.AddV2(r, found[pair.grad_inputs[i]]))  # type: ignore[index]
-        results += [*rest, *c_ps]
-        back.finish(results)
-    test = FuncGraph(cond.name + "_grad", None)
+            results.append(raw.AddV2(r, found[pair.grad_inputs[i]]))
+        back.finish([*results, *rest, *c_ps])
+    test = FuncGraph(name + "_grad_cond", None)
     with trace_into(test):
-        ps = [test.add_input(t.dtype, _loop_shape(t), f"x{i}", t.handle_data) for i, t in enumerate(loop)]
+        ps = [test.add_input(t.dtype, s, f"x{i}", t.handle_data) for i, (t, s) in enumerate(zip(loop, shapes, strict=True))]
         test.finish([raw.Greater(ps[0], np.array(0, np.int32))])
-    stateful = back.is_stateful
-    got = dispatch.call(
-        "While" if stateful else "StatelessWhile", loop, cond=_named(test, cond.name + "_grad"),
-        body=_named(back, body.name + "_grad"), output_shapes=[_loop_shape(t) for t in loop],
-    )  # fmt: skip
-    out: list[Any] = [None] * len(forward.inputs)
-    for i, g in zip(carried, got[1 : 1 + len(carried)], strict=True):
-        out[i] = g
-    for i, g in zip(resources, got[1 + len(carried) :], strict=False):
-        out[i] = g
-    return out[: len(node.inputs)] if len(node.inputs) != len(forward.inputs) else out
+    attrs = {
+        "T": [t.dtype for t in loop],
+        "cond": _named(test, name + "_grad_cond"),
+        "body": _named(back, name + "_grad"),
+        "output_shapes": shapes,
+        "parallel_iterations": forward.attrs.get("parallel_iterations", 10),
+        "_lower_using_switch_merge": True,
+        "_num_original_outputs": len(loop),
+        "_read_only_resource_inputs": [i for i, t in enumerate(loop) if t.dtype is dtypes.resource],
+    }
+    record = get_op("While" if back.is_stateful else "StatelessWhile")
+    got = list(dispatch.bind(record, loop, attrs, "gradients/" + forward.name + "_grad"))
+    for new, old in zip(got, ps, strict=True):
+        new.handle_data = old.handle_data
+    return got[1 : 1 + len(order) + len(resources)]
 
 
 _while_gradient.accepts_none = True  # type: ignore[attr-defined]
-
-
-def _loop_shape(t: Any) -> TensorShape:
-    return t.shape if t.dtype.kind in "rv" or t.shape.rank == 0 else unknown_shape(t.shape.rank)
 
 
 def _const(graph: Any, array: Any) -> Any:

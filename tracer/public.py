@@ -94,6 +94,8 @@ def _vocabulary() -> dict[str, tuple[str, str]]:
             "RaggedTensor": "composite",
             "SparseTensor": "composite",
             "IndexedSlices": "composite",
+            "TensorArray": "tensor_array",
+            "TensorArraySpec": "tensor_array",
             "Graph": "tracing",
         }.items():
             _VOCABULARY[dotted] = (owner, dotted)

@@ -19,12 +19,8 @@ _PARALLEL_ELEMENTS = 1 << 17
 
 
 def lowest(dtype: Any) -> Any:
-    """The smallest value of a dtype, -inf for floats: what padding holds for a maximum."""
+    """The smallest finite value of a dtype: what TensorFlow starts a maximum with."""
     dtype = np.dtype(dtype)
-    return dtype.type(np.iinfo(dtype).min) if dtype.kind in "iu" else dtype.type(-np.inf)
-
-
-def _lowest_finite(dtype: np.dtype) -> Any:
     if dtype.kind in "iu":
         return np.iinfo(dtype).min
     if dtype.kind == "f":
@@ -80,8 +76,8 @@ def _over_batch(x: np.ndarray, axes: Sequence[Axis], run: Callable[[np.ndarray],
 def maximum(x: np.ndarray, axes: Sequence[Axis]) -> np.ndarray:
     """The maximum of each window; padding does not count."""
     if not x.size:
-        return np.full((len(x), *(a.out for a in axes), x.shape[-1]), _lowest_finite(x.dtype), x.dtype)
-    empty = _lowest_finite(x.dtype)
+        return np.full((len(x), *(a.out for a in axes), x.shape[-1]), lowest(x.dtype), x.dtype)
+    empty = lowest(x.dtype)
 
     def run(part: np.ndarray) -> np.ndarray:
         for dim, axis in enumerate(axes, 1):
@@ -158,7 +154,7 @@ def average_gradient(shape: Sequence[int], grad: np.ndarray, axes: Sequence[Axis
 def maximum_choice(x: np.ndarray, axes: Sequence[Axis]) -> tuple[np.ndarray, np.ndarray]:
     """The maximum of each window, and the flat spatial index of the first cell that has it (scan order)."""
     shape = (len(x), *(a.out for a in axes), x.shape[-1])
-    best = np.full(shape, _lowest_finite(x.dtype), x.dtype)
+    best = np.full(shape, lowest(x.dtype), x.dtype)
     where = np.full(shape, -1, np.int64)
     sizes = [a.size for a in axes]
     for _, outs, ins in _taps(axes):

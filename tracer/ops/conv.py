@@ -135,11 +135,11 @@ def _check_rank(what: str, x: np.ndarray, rank: int) -> None:
         raise ShapeError(f"{what} must be {rank}-dimensional: {list(x.shape)}")
 
 
-def prepare_forward(attrs: Mapping[str, Any], rank: int, default_format: str, finish: Any = None) -> Callable[..., np.ndarray]:
-    """A kernel for x, filter → output with the geometry of `attrs`; `finish` as in `tracer.convolution.forward`."""
+def prepare_forward(attrs: Mapping[str, Any], rank: int, default_format: str) -> Callable[..., np.ndarray]:
+    """A kernel for x, filter → output with the geometry of `attrs`; it takes `finish` as `tracer.convolution.forward` does."""
     geometry = Geometry(attrs, rank, default_format)
 
-    def kernel(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def kernel(x: np.ndarray, w: np.ndarray, finish: convolution.Finish | None = None) -> np.ndarray:
         _check_rank("input", x, rank)
         _check_rank("filter", w, rank)
         x = geometry.last(x)

@@ -10,6 +10,7 @@ import numpy as np
 from tracer import depthwise, infer
 from tracer.dispatch import name_scope, raw
 from tracer.errors import InvalidArgumentError, ShapeError
+from tracer.pooling import lowest
 from tracer.public import public, tf
 from tracer.registry import op
 from tracer.shapes import TensorShape
@@ -73,11 +74,11 @@ class DepthwiseGeometry:
         return np.ascontiguousarray(x.transpose(from_channels_last(4))) if self.channels_first else x
 
 
-def prepare_depthwise(attrs: Mapping[str, Any], finish: Any = None) -> Callable[..., np.ndarray]:
-    """A kernel for x, filter → output; `finish` as in `tracer.depthwise.forward`."""
+def prepare_depthwise(attrs: Mapping[str, Any]) -> Callable[..., np.ndarray]:
+    """A kernel for x, filter → output; it takes `finish` as `tracer.depthwise.forward` does."""
     geometry = DepthwiseGeometry(attrs)
 
-    def kernel(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def kernel(x: np.ndarray, w: np.ndarray, finish: depthwise.Finish | None = None) -> np.ndarray:
         x = geometry.last(x)
         if w.ndim != 4 or w.shape[2] != x.shape[-1]:
             raise ShapeError(f"input and filter must have the same depth: {x.shape[-1]} vs filter {list(w.shape)}")
@@ -226,20 +227,10 @@ def _taps(axes: tuple[Axis, ...]) -> list[tuple[int, int, tuple[slice, ...], tup
     return found
 
 
-def _lowest(dtype: np.dtype) -> Any:
-    if dtype.kind in "iu":
-        return np.iinfo(dtype).min
-    if dtype.kind == "f":
-        return np.finfo(dtype).min
-    import ml_dtypes
-
-    return ml_dtypes.finfo(dtype).min
-
-
 def _dilate(x: np.ndarray, w: np.ndarray, axes: tuple[Axis, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The largest sum of each window, and which tap (row · KW + column) first has it."""
     shape = (len(x), axes[0].out, axes[1].out, x.shape[3])
-    best = np.full(shape, _lowest(x.dtype), x.dtype)
+    best = np.full(shape, lowest(x.dtype), x.dtype)
     choice = np.zeros(shape, np.int32)
     for a, b, outs, ins in _taps(axes):
         value = x[ins] + w[a, b]

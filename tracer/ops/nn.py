@@ -1,4 +1,4 @@
-"""What is left of `tf.nn`: dropout, embedding_lookup, in_top_k and losses without an op of their own."""
+"""What is left of `tf.nn`: dropout, embedding_lookup and losses without an op of their own."""
 
 from __future__ import annotations
 
@@ -7,58 +7,11 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from tracer import infer
 from tracer.dispatch import name_scope, raw
 from tracer.errors import DTypeError, InvalidArgumentError, ShapeError
 from tracer.public import public, tf
-from tracer.registry import op
 from tracer.shapes import as_shape
 from tracer.tensor import Tensor, convert_to_tensor
-
-in_top_k_op = op("InTopK(predictions: float, targets: T) -> (precision: bool); k: int; T: {int32, int64} = int32").not_differentiable()
-in_top_k_v2_op = op(
-    "InTopKV2(predictions: float, targets: T, k: T) -> (precision: bool); T: {int32, int64} = int32"
-).not_differentiable()
-
-
-def _in_top_k_shape(ctx: infer.InferContext) -> Any:
-    return ctx.shape(0).with_rank(2)[:1].merge_with(ctx.shape(1).with_rank(1))
-
-
-in_top_k_op.infer(_in_top_k_shape)
-in_top_k_v2_op.infer(_in_top_k_shape)
-
-
-def _in_top_k(predictions: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
-    if predictions.ndim != 2 or targets.shape != predictions.shape[:1]:
-        raise ShapeError(f"predictions must be [batch, classes] and targets [batch], received {predictions.shape} and {targets.shape}")
-    classes = predictions.shape[1]
-    inside = (targets >= 0) & (targets < classes)
-    chosen = predictions[np.arange(len(targets)), np.where(inside, targets, 0)]
-    with np.errstate(invalid="ignore"):
-        above = (predictions > chosen[:, None]).sum(axis=1)
-    # Where a prediction of the row is not finite, nothing is in its top k.
-    return inside & (above < k) & np.isfinite(predictions).all(axis=1)
-
-
-@in_top_k_op.kernel
-def _(predictions: np.ndarray, targets: np.ndarray, *, k: int) -> Any:
-    return _in_top_k(predictions, targets, k)
-
-
-@in_top_k_v2_op.kernel
-def _(predictions: np.ndarray, targets: np.ndarray, k: np.ndarray) -> Any:
-    return _in_top_k(predictions, targets, int(k))
-
-
-@public("math.in_top_k", "nn.in_top_k")
-def in_top_k(targets: Any, predictions: Any, k: Any, name: str | None = None) -> Any:
-    """Whether each target's prediction is among the `k` highest of its row (ties count)."""
-    targets = convert_to_tensor(targets)
-    return raw.InTopKV2(predictions, targets, convert_to_tensor(k, dtype=targets.dtype), name=name)
-
 
 # -- dropout ---------------------------------------------------------------------------------------------------------
 
@@ -220,15 +173,6 @@ def log_poisson_loss(targets: Any, log_input: Any, compute_full_loss: bool = Fal
         stirling = targets * raw.Log(targets) - targets + half * raw.Log(two_pi * targets)
         small = tf.logical_and(targets >= 0, targets <= 1)
         return loss + tf.where(small, raw.ZerosLike(targets), stirling)
-
-
-@public("math.zero_fraction", "nn.zero_fraction")
-def zero_fraction(value: Any, name: str | None = None) -> Any:
-    """The share of zeros in `value`, a float32 scalar."""
-    with name_scope(name or "zero_fraction"):
-        value = convert_to_tensor(value)
-        zeros = tf.reduce_sum(tf.cast(tf.equal(value, tf.constant(0, dtype=value.dtype)), tf.int64))
-        return tf.cast(zeros, tf.float32) / tf.cast(tf.size(value, out_type=tf.int64), tf.float32)
 
 
 @public("nn.compute_average_loss")

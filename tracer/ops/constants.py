@@ -213,32 +213,6 @@ def _(start: np.ndarray, limit: np.ndarray, delta: np.ndarray) -> np.ndarray:
     return (np.float32(start) + np.arange(size, dtype=np.float32) * np.float32(delta)).astype(dtype)
 
 
-linspace_op = op(
-    "LinSpace(start: T, stop: T, num: Tidx) -> (output: T); T: {bfloat16, half, float, double}; Tidx: {int32, int64} = int32"
-).not_differentiable()
-
-
-@linspace_op.infer
-def _(ctx: Any) -> Any:
-    num = ctx.value(2)
-    return unknown_shape(1) if num is None else TensorShape([int(num)])
-
-
-@linspace_op.kernel
-def _(start: np.ndarray, stop: np.ndarray, num: np.ndarray) -> np.ndarray:
-    count = int(num)
-    if count <= 0:
-        raise InvalidArgumentError(f"Requires num > 0: {count}")
-    dtype = start.dtype
-    if count == 1:
-        return start.reshape(1)
-    wide = np.dtype(np.float32) if dtype.itemsize < 4 else dtype
-    step = ((stop.astype(wide) - start.astype(wide)) / wide.type(count - 1)).astype(dtype)
-    out = (start.astype(wide) + step.astype(wide) * np.arange(count, dtype=wide)).astype(dtype)
-    out[-1] = stop
-    return out
-
-
 # -- public functions ------------------------------------------------------------------------------------------------
 
 _CONSTANT_LIMIT = 1000
@@ -373,33 +347,6 @@ def range_(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, nam
     else:
         best = max(found, key=lambda d: _RANGE_ORDER.index(d.name))
     return raw.Range(*[p if p.dtype.base_dtype == best else tf.cast(p, best) for p in parts], name=name)
-
-
-@public("linspace", "lin_space")
-def linspace(start: Any, stop: Any, num: Any, name: str | None = None, axis: int = 0) -> Any:
-    """`num` evenly spaced values from `start` to `stop`, both included, along a new axis `axis`."""
-    start = convert_to_tensor(start)
-    if start.dtype.is_integer:
-        start = tf.cast(start, dtypes.float64)
-    stop = convert_to_tensor(stop) if not isinstance(stop, Tensor) else stop
-    stop = tf.cast(stop, start.dtype)
-    count = convert_to_tensor(num)
-    if start.shape.rank == 0 and stop.shape.rank == 0 and axis in (0, -1):
-        return raw.LinSpace(start, stop, tf.cast(count, dtypes.int32) if count.dtype not in (dtypes.int32, dtypes.int64) else count, name=name)
-    shape = tf.broadcast_dynamic_shape(tf.shape(start), tf.shape(stop))
-    start, stop = tf.expand_dims(tf.broadcast_to(start, shape), axis), tf.expand_dims(tf.broadcast_to(stop, shape), axis)
-    rank = start.shape.rank
-    if rank is None:
-        raise InvalidArgumentError("linspace: expected `start` and `stop` of known rank, received an unknown rank; set_shape it first")
-    position = axis % rank
-    count = tf.cast(count, dtypes.int32)
-    steps = tf.cast(tf.maximum(count - 1, 1), start.dtype)
-    delta = (stop - start) / steps
-    inner = tf.reshape(tf.cast(tf.range(1, count - 1), start.dtype), [-1] + [1] * (rank - position - 1))
-    middle = start + delta * inner
-    full = tf.concat([start, middle, stop], axis=position)
-    size = tf.concat([tf.shape(start)[:position], [count], tf.shape(start)[position + 1 :]], 0)
-    return tf.slice(full, [0] * rank, size, name=name)
 
 
 @public("eye", "linalg.eye")

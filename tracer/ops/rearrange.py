@@ -1,4 +1,4 @@
-"""Elements moved to other places: Reverse, Roll, ReverseSequence, space/batch/depth, diagonals of tensors. Transposes live in shape.py."""
+"""Elements moved to other places: Reverse, Roll, ReverseSequence, space/batch/depth. Transposes live in shape.py."""
 
 from __future__ import annotations
 
@@ -314,47 +314,6 @@ from_depth_op.gradient(
     lambda node, grad: raw.SpaceToDepth(grad, block_size=node.attr("block_size"), data_format=node.attr("data_format") or b"NHWC")
 )
 
-# -- diagonals of tensors --------------------------------------------------------------------------------------------
-
-_DIAGONAL = "T: {bfloat16, half, float, double, int32, int64, complex64, complex128}"
-
-diag_op = op(f"Diag(diagonal: T) -> (output: T); {_DIAGONAL}")
-diag_op.infer(lambda ctx: ctx.shape(0).concatenate(ctx.shape(0)))
-
-
-@diag_op.kernel
-def _(x: np.ndarray) -> np.ndarray:
-    out = np.zeros((x.size, x.size), x.dtype)
-    np.fill_diagonal(out, x.reshape(-1))
-    return out.reshape(x.shape + x.shape)
-
-
-diag_op.gradient(lambda node, grad: raw.DiagPart(grad))
-
-diag_part_op = op(f"DiagPart(input: T) -> (diagonal: T); {_DIAGONAL}")
-
-
-@diag_part_op.infer
-def _(ctx: Any) -> Any:
-    shape = ctx.shape(0)
-    if shape.rank is None:
-        return unknown_shape()
-    if shape.rank % 2 or shape.rank == 0:
-        raise ShapeError(f"Input must have even and non-zero rank, input rank is {shape.rank}")
-    return shape[: shape.rank // 2].merge_with(shape[shape.rank // 2 :])
-
-
-@diag_part_op.kernel
-def _(x: np.ndarray) -> np.ndarray:
-    half = x.ndim // 2
-    if x.ndim % 2 or not x.ndim or x.shape[:half] != x.shape[half:]:
-        raise InvalidArgumentError(f"DiagPart: expected a shape whose two halves are equal, received {list(x.shape)}")
-    n = int(np.prod(x.shape[:half], dtype=np.int64))
-    return x.reshape(n, n).diagonal().reshape(x.shape[:half])
-
-
-diag_part_op.gradient(lambda node, grad: raw.Diag(grad))
-
 # -- public functions ------------------------------------------------------------------------------------------------
 
 
@@ -409,18 +368,6 @@ def space_to_depth(input: Any, block_size: int, data_format: str = "NHWC", name:
 def depth_to_space(input: Any, block_size: int, data_format: str = "NHWC", name: str | None = None) -> Any:
     """Groups of channels moved into square blocks of `block_size`."""
     return raw.DepthToSpace(convert_to_tensor(input), block_size=block_size, data_format=data_format, name=name)
-
-
-@public("linalg.tensor_diag")
-def tensor_diag(diagonal: Any, name: str | None = None) -> Any:
-    """A tensor of twice the rank with `diagonal` on its diagonal and zeros elsewhere."""
-    return raw.Diag(convert_to_tensor(diagonal), name=name)
-
-
-@public("linalg.tensor_diag_part")
-def tensor_diag_part(input: Any, name: str | None = None) -> Any:
-    """The diagonal of a tensor whose shape has two equal halves."""
-    return raw.DiagPart(convert_to_tensor(input), name=name)
 
 
 @public("required_space_to_batch_paddings")

@@ -351,30 +351,6 @@ def _(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.array(out, a.dtype)
 
 
-broadcast_axes_op = op("BroadcastGradientArgs(s0: T, s1: T) -> (r0: T, r1: T); T: {int32, int64} = int32").not_differentiable()
-broadcast_axes_op.infer(lambda ctx: [unknown_shape(1)] * 2)
-
-
-@broadcast_axes_op.kernel
-def _(a: np.ndarray, b: np.ndarray) -> Any:
-    x, y = a.tolist(), b.tolist()
-    if x == y:
-        # Equal shapes still reduce over nothing.
-        return np.zeros(0, a.dtype), np.zeros(0, a.dtype)
-    rank = max(len(x), len(y))
-    long_x, long_y = [1] * (rank - len(x)) + x, [1] * (rank - len(y)) + y
-    rx: list[int] = []
-    ry: list[int] = []
-    for i, (p, q) in enumerate(zip(long_x, long_y)):
-        if p != q and 1 not in (p, q):
-            raise InvalidArgumentError(f"Incompatible shapes: {x} vs. {y}")
-        if p == 1:
-            rx.append(i)
-        if q == 1:
-            ry.append(i)
-    return np.array(rx, a.dtype), np.array(ry, a.dtype)
-
-
 # -- public functions ------------------------------------------------------------------------------------------------
 
 

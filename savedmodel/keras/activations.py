@@ -158,7 +158,7 @@ def serialize(activation: Any, use_legacy_format: bool = False) -> Any:
     Raises:
         ValueError: a function whose name leads nowhere.
     """
-    from savedmodel.keras.saving import registration
+    from savedmodel.keras import registration
 
     if getattr(activation, "__name__", None) == "softmax_v2":
         return "softmax"
@@ -200,7 +200,7 @@ def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None, use_
 
 
 def _is_overridden(name: str) -> bool:
-    from savedmodel.keras.saving import registration
+    from savedmodel.keras import registration
 
     return registration.get_registered_object(name) is not None
 

@@ -77,15 +77,16 @@ class RandomGenerator(Module):
         seed: an int, or None.
         rng_type: "stateless" (the same numbers for the same shape at each call), "stateful" (a `tf.random.Generator`, whose state is a
             variable) or "legacy_stateful" (stateful ops; a given seed is increased at each draw). None: as the global switch says.
+        force_generator: "stateful", whatever `rng_type` says.
     """
 
     RNG_STATELESS = STATELESS
     RNG_STATEFUL = STATEFUL
     RNG_LEGACY_STATEFUL = LEGACY_STATEFUL
 
-    def __init__(self, seed: int | None = None, rng_type: str | None = None, **kwargs: Any):
+    def __init__(self, seed: int | None = None, rng_type: str | None = None, force_generator: bool = False):
         super().__init__()
-        kind = rng_type
+        kind = STATEFUL if force_generator else rng_type
         if kind is None:
             kind = STATEFUL if is_tf_random_generator_enabled() else LEGACY_STATEFUL
         if kind not in (STATELESS, STATEFUL, LEGACY_STATEFUL):

@@ -1,15 +1,24 @@
-"""Custom gradients of loaded functions: the saved gradient function runs with the tensors of the forward pass that it captured."""
+"""Custom gradients, saved and loaded: a function of its own that captured tensors of the forward pass. It refuses ordinary gradients,
+which follow from the ops.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from savedmodel.errors import FormatError
+from savedmodel.errors import FormatError, MissingGradientError, UntrackedCaptureError
 from savedmodel.format import protos
+from savedmodel.graphdef import flat_tensor_name
+from savedmodel.structured import serialize_structure
 from tracer import nest, tape
 from tracer.functions import call_graph
+from tracer.gradients import custom_gradient_rule
+from tracer.ir.attrs import FunctionRef
+from tracer.specs import TensorSpec
+from tracer.tensor import EagerTensor
+from tracer.tracing import FuncGraph, next_uid, trace_into
 
-__all__ = ["LoadedGradient"]
+__all__ = ["LoadedGradient", "collect_gradients"]
 
 
 class LoadedGradient:
@@ -51,3 +60,104 @@ class LoadedGradient:
             f"custom gradient {self.function}: the forward tensor {capture.name!r} of {capture.concrete_function} is not to be found; "
             f"the gradient can only be taken of the function it was saved with"
         )
+
+
+class _SavedGradient:
+    """One gradient function on its way into a model."""
+
+    def __init__(self, op_type: bytes, graph: FuncGraph, captured: list[Any], outputs: list[Any], own: int):
+        self.op_type = op_type
+        self.graph = graph
+        self.captured = captured  # (node id) | (forward tensor name, forward graph)
+        self.outputs = outputs
+        self.own = own
+
+    def write(self, objects: Any, writer: Any) -> None:
+        """Add the function, its captures and its registration to the messages."""
+        name = writer.functions.add(self.graph)
+        message = objects.concrete_functions[name]
+        for capture in self.captured:
+            if isinstance(capture, int):
+                message.bound_inputs.append(capture)
+                continue
+            tensor_name, graph = capture
+            node = objects.nodes.add()
+            node.captured_tensor.name = tensor_name
+            node.captured_tensor.concrete_function = writer.functions.add(graph)
+            message.bound_inputs.append(len(objects.nodes) - 1)
+        grads = [TensorSpec(t.shape, t.dtype, f"result_grads_{i}") for i, t in enumerate(self.graph.inputs[: self.own])]
+        message.canonicalized_input_signature.CopyFrom(serialize_structure(((None, *grads), {})))
+        message.output_signature.CopyFrom(serialize_structure(self.outputs))
+        writer.meta.graph_def.library.registered_gradients.add(gradient_func=name, registered_op_type=self.op_type.decode())
+
+
+def collect_gradients(writer: Any) -> list[_SavedGradient]:
+    """The gradient functions of every custom gradient in the functions being saved."""
+    found: dict[bytes, _SavedGradient] = {}
+    done = 0
+    while done < len(writer.functions.graphs):
+        graph = writer.functions.graphs[done]
+        done += 1
+        if graph.extra.get("message") is not None and not graph.extra.get("changed"):
+            for node in graph.extra["message"].node_def:
+                if "_gradient_op_type" in node.attr:
+                    _collect_loaded(writer, graph, node.attr["_gradient_op_type"].s, found)
+            continue
+        for node in list(graph):
+            op_type = node.attrs.get("_gradient_op_type")
+            if op_type is None or op_type in found or node.op in ("PartitionedCall", "StatefulPartitionedCall"):
+                continue
+            try:
+                rule = custom_gradient_rule(op_type)
+            except MissingGradientError:
+                continue
+            found[op_type] = _trace_gradient(writer, graph, node, op_type, rule)
+            writer.functions.add(found[op_type].graph)
+    return list(found.values())
+
+
+def _collect_loaded(writer: Any, graph: FuncGraph, op_type: bytes, found: dict[bytes, _SavedGradient]) -> None:
+    if op_type in found:
+        return
+    try:
+        rule = custom_gradient_rule(op_type + getattr(graph.library, "gradient_suffix", b""))
+    except MissingGradientError:
+        return  # the model that was loaded had none either
+    concrete = rule.loader.concrete[rule.function]
+    captured: list[Any] = []
+    for capture in concrete.captured_inputs:
+        if isinstance(capture, protos.CapturedTensor):
+            captured.append((capture.name, FunctionRef(capture.concrete_function, graph.library).graph))
+        else:
+            captured.append(_node_id(writer, capture, rule.function))
+    own = len(concrete.graph.inputs) - len(captured)
+    found[op_type] = _SavedGradient(op_type, concrete.graph, captured, concrete.structured_outputs, own)
+    writer.functions.add(concrete.graph)
+
+
+def _node_id(writer: Any, tensor: Any, function: str) -> int:
+    node = writer.graph.node_of_capture(tensor)
+    if node is None:
+        raise UntrackedCaptureError(f"custom gradient {function}: it uses {tensor!r}, which is no attribute of the saved object; track it")
+    return node
+
+
+def _trace_gradient(writer: Any, graph: FuncGraph, node: Any, op_type: bytes, rule: Any) -> _SavedGradient:
+    inner = FuncGraph("internal_grad_fn", graph)
+    record = tape.Record(None, list(node.inputs), list(node.outputs), node.attrs)
+    with trace_into(inner):
+        grads = [inner.add_input(t.dtype, t.shape, f"result_grads_{i}") for i, t in enumerate(node.outputs)]
+        results = [None if g is None else tape.densify(g) for g in rule(record, *grads)]
+        inner.finish([g for g in results if g is not None])
+    inner.name = f"__inference_internal_grad_fn_{next_uid()}"
+    captured: list[Any] = []
+    outer_captures = {id(placeholder): tensor for tensor, placeholder in graph.captures}
+    for tensor, _ in inner.captures:
+        if isinstance(tensor, EagerTensor):
+            captured.append(_node_id(writer, tensor, inner.name))
+        elif id(tensor) in outer_captures and isinstance(outer_captures[id(tensor)], EagerTensor):
+            captured.append(_node_id(writer, outer_captures[id(tensor)], inner.name))
+        else:
+            captured.append((flat_tensor_name(graph, tensor), graph))
+    outputs = [None if g is None else TensorSpec(g.shape, g.dtype, f"tensor_{i}") for i, g in enumerate(results)]
+    return _SavedGradient(op_type, inner, captured, outputs, len(grads))

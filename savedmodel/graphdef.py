@@ -521,7 +521,7 @@ def serialize_function(graph: FuncGraph, name: str, rename: Callable[[FunctionRe
             m.input.append(names[id(t)])
         for c in dict.fromkeys(node.control_inputs):
             m.input.append("^" + node_names[id(c)])
-        _serialize_attrs(node, m, rename)
+        serialize_node_attrs(node, m, rename)
     taken = {}
     for t in graph.outputs:
         arg = out.signature.output_arg.add(name=_argument(t.node.name, taken), type=t.dtype.number)
@@ -545,7 +545,7 @@ def serialize_function(graph: FuncGraph, name: str, rename: Callable[[FunctionRe
     return out
 
 
-def _serialize_attrs(node: Node, m: Any, rename: Callable[[FunctionRef], str]) -> None:
+def serialize_node_attrs(node: Node, m: Any, rename: Callable[[FunctionRef], str]) -> None:
     """Attrs that are not at their default, as TensorFlow strips them."""
     schema = registry.get_op(node.op).schema
     for key, value in node.attrs.items():
@@ -589,6 +589,16 @@ def _argument(node_name: str, taken: dict[str, int]) -> str:
     taken[text] = count
     taken[candidate] = 0
     return candidate
+
+
+def flat_tensor_name(graph: FuncGraph, tensor: Any) -> str:
+    """The name `node:index` that a tensor of `graph` has once the written function is read again."""
+    taken: dict[str, int] = {}
+    for t in graph.inputs:
+        name = _argument(t.node.name, taken)
+        if t is tensor:
+            return f"{name}:0"
+    return f"{tensor.node.name}:{tensor.index}"
 
 
 def _renamed(message: Any, name: str, graph: FuncGraph, rename: Callable[[FunctionRef], str]) -> Any:

@@ -160,6 +160,24 @@ class AutoTrackable(Trackable):
         self._untrack(name)
         super().__delattr__(name)
 
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type == "savedmodel":
+            children.update(methods_of(self))
+        return children
+
+
+def methods_of(value: Any) -> dict[str, Function]:
+    """The traced functions that a class defines as methods, bound to `value`, by name."""
+    found = {}
+    for kind in reversed(type(value).__mro__):
+        for name, item in vars(kind).items():
+            if isinstance(item, Function):
+                found[name] = None
+            else:
+                found.pop(name, None)
+    return {name: getattr(value, name) for name in sorted(found)}
+
 
 def track_attribute(owner: Any, name: str, value: Any) -> Any:
     """Track `value` as attribute `name` of `owner` where it can be a child. Returns what to store."""

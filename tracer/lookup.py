@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -114,15 +115,31 @@ def _field(line: bytes, parts: list[bytes], number: int, index: int, dtype: DTyp
         raise InvalidArgumentError(f"Field {text!r} in line {number} of {where} is not a valid {dtype.name}.") from None
 
 
+class AssetPath(EagerTensor):
+    """The path of an asset as a tensor that knows its asset."""
+
+    __slots__ = ("asset",)
+
+
+@public("saved_model.Asset")
 class Asset:
     """A file that belongs to a model. `asset_path` is a string tensor with its name."""
 
     def __init__(self, path: Any):
         self._path = path
+        with init_scope():
+            # one tensor for good: functions capture it, and the writer finds the file by it
+            plain = path if isinstance(path, EagerTensor) else convert_to_tensor(os.fspath(path), dtypes.string)
+        self._tensor = AssetPath(plain._value, dtypes.string)
+        self._tensor.asset = self
 
     @property
-    def asset_path(self) -> Any:
-        return convert_to_tensor(self._path, dtypes.string)
+    def asset_path(self) -> EagerTensor:
+        """The path, a scalar string."""
+        return self._tensor
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        return {}
 
 
 # -- initialisers ----------------------------------------------------------------------------------------------------

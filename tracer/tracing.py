@@ -151,7 +151,7 @@ class FuncGraph(Graph):
             return known[1]
         if isinstance(tensor, EagerTensor):
             value = tensor._value
-            if tensor.dtype.kind not in "rv" and value.size <= _CONSTANT_ELEMENTS:
+            if tensor.dtype.kind not in "rvs" and value.size <= _CONSTANT_ELEMENTS:
                 with self._at_top():
                     inner = self.constant(value, tensor.dtype)
                 self._captured[id(tensor)] = (tensor, inner)

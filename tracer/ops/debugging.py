@@ -44,7 +44,7 @@ def _summary(value: Any, limit: int) -> str:
     if not isinstance(value, np.ndarray):
         return "?"
     if value.ndim == 0:
-        return _element(value[()], value.dtype)
+        return _element(value[()], value.dtype) if limit else "..."
     limit = value.size if limit < 0 else min(limit, value.size)
     flat = value.reshape(-1)
     shape = value.shape
@@ -502,9 +502,3 @@ def assert_shapes(shapes: Any, data: Any = None, summarize: int | None = None, m
                 note = f"{text}{origin}.  Tensor {label} dimension {i} must have size"
                 assert_(tf.equal(size, expected), data or [note, expected, "Received shape: ", sizes], summarize=summarize, name=name)
     return _passed()
-
-
-@public("get_static_value")
-def get_static_value(tensor: Any, partial: bool = False) -> Any:
-    """The value of `tensor` where it is known while tracing, else None."""
-    return infer.constant_value(tensor) if isinstance(tensor, Tensor) else None

@@ -25,6 +25,7 @@ from tracer.matrix_rules import (
     upper_part,
     widened,
 )
+from tracer.public import tf
 from tracer.registry import op
 from tracer.shapes import TensorShape, broadcast_shapes, unknown_shape
 
@@ -311,24 +312,6 @@ def _(x: np.ndarray) -> Any:
     return out.astype(x.dtype), perm
 
 
-@lu_op.gradient
-def _(node: Any, grad: Any, _: Any) -> Any:
-    lu, p = node.outputs
-    l = raw.MatrixSetDiag(lower_part(lu), raw.OnesLike(raw.MatrixDiagPart(lu)))
-    u = upper_part(lu)
-    grad_u = upper_part(grad)
-    grad_l = raw.Sub(grad, grad_u)
-    left = mm(l, grad_l, adjoint_a=True)
-    left = raw.Sub(left, upper_part(left))
-    right = upper_part(mm(grad_u, u, adjoint_b=True))
-    middle = raw.MatrixTriangularSolve(l, raw.AddV2(left, right), lower=True, adjoint=True)
-    slope = _right_solve(middle, u)
-    # the rows back where they were before the exchanges
-    size = raw.GatherV2(raw.Shape(lu), raw.Sub(raw.Rank(lu), np.int32(1)), np.int32(0))
-    permutation = raw.OneHot(p, size, number(1.0, lu), number(0.0, lu))
-    return mm(permutation, slope, adjoint_a=True)
-
-
 # -- functions of matrices -------------------------------------------------------------------------------------------
 
 
@@ -360,8 +343,8 @@ def _(x: np.ndarray) -> Any:
 
 @square_root_op.gradient
 def _(node: Any, grad: Any) -> Any:
-    """Solve Sᴴ X + X Sᴴ = grad for X, as one linear system in the entries of X."""
-    s = adj(node.outputs[0])
+    """Solve Sᵀ X + X Sᵀ = grad for X, as one linear system in the entries of X; transposed, not conjugated, as TensorFlow does."""
+    s = tf.linalg.matrix_transpose(node.outputs[0])
     shape = raw.Shape(s)
     eye = raw.MatrixDiag(raw.OnesLike(raw.MatrixDiagPart(s)))
     system = raw.AddV2(

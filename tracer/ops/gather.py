@@ -212,6 +212,31 @@ where_op = op(
 where_op.infer(lambda ctx: TensorShape([None, ctx.rank(0)]))
 where_op.kernel(lambda x: np.argwhere(x.astype(bool)) if x.ndim else np.empty((int(bool(x)), 0), np.int64))
 
+# -- UnravelIndex ----------------------------------------------------------------------------------------------------
+
+unravel_op = op("UnravelIndex(indices: Tidx, dims: Tidx) -> (output: Tidx); Tidx: {int32, int64} = int32").not_differentiable()
+
+
+@unravel_op.infer
+def _(ctx: Any) -> Any:
+    indices, dims = ctx.shape(0), ctx.shape(1)
+    if indices.rank is None:
+        return unknown_shape()
+    count = dims[0] if dims.rank == 1 else None
+    return TensorShape([count]) if indices.rank == 0 else TensorShape([count, indices.num_elements()])
+
+
+@unravel_op.kernel
+def _(indices: np.ndarray, dims: np.ndarray) -> np.ndarray:
+    if dims.ndim != 1 or (dims <= 0).any():
+        raise InvalidArgumentError(f"Input dims must be a vector of positive sizes, received {dims.tolist()}")
+    total = int(np.prod(dims.astype(object)))
+    if indices.size and (indices.min() < 0 or indices.max() >= total):
+        raise InvalidArgumentError(f"index is out of bound as with dims: expected 0 <= index < {total}, received {int(indices.max())}")
+    found = np.stack(np.unravel_index(indices.reshape(-1), tuple(dims.tolist()))).astype(indices.dtype)
+    return found.reshape(-1) if indices.ndim == 0 else found
+
+
 # -- public functions ------------------------------------------------------------------------------------------------
 
 
@@ -320,3 +345,9 @@ def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = dtypes.bool, na
     matrix = tf.cast(tf.expand_dims(lengths, -1), maxlen.dtype)
     result = positions < matrix
     return result if dtypes.as_dtype(dtype) == dtypes.bool else tf.cast(result, dtype)
+
+
+@public("unravel_index")
+def unravel_index(indices: Any, dims: Any, name: str | None = None) -> Any:
+    """The coordinates in a tensor of shape `dims` of elements numbered in row-major order, one row per axis."""
+    return raw.UnravelIndex(indices, dims, name=name)

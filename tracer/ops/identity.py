@@ -126,6 +126,13 @@ for _name, _check in (("CheckNumerics", _check_numerics), ("CheckNumericsV2", _c
         return getattr(raw, _op)(grad, message=note + message)
 
 
+nan_count_op = op(
+    "DebugNanCount(input: T) -> (output: int64) !allows_uninitialized_input; T: type; device_name: string = ''; tensor_name: string = ''; "
+    "debug_urls: list(string) = []; gated_grpc: bool = false"
+).not_differentiable()
+nan_count_op.infer(lambda ctx: TensorShape([1]))
+nan_count_op.kernel(lambda x: np.array([np.isnan(x).sum()], np.int64) if x.dtype.kind in "fcV" else np.zeros(1, np.int64))
+
 ensure_shape_op = op("EnsureShape(input: T) -> (output: T); shape: shape; T: type")
 
 

@@ -314,6 +314,40 @@ from_depth_op.gradient(
     lambda node, grad: raw.SpaceToDepth(grad, block_size=node.attr("block_size"), data_format=node.attr("data_format") or b"NHWC")
 )
 
+# -- data formats ----------------------------------------------------------------------------------------------------
+
+_FORMATS = "T: {int32, int64} = int32; src_format: string = 'NHWC'; dst_format: string = 'NCHW'"
+
+
+def _moves(src: bytes, dst: bytes) -> list[int]:
+    """For each letter of `dst`, its place in `src`."""
+    if sorted(src) != sorted(dst) or len(set(src)) != len(src):
+        raise InvalidArgumentError(f"data formats: expected two orders of the same letters, received {src!r} and {dst!r}")
+    return [src.index(c) for c in dst]
+
+
+dim_map_op = op(f"DataFormatDimMap(x: T) -> (y: T); {_FORMATS}").not_differentiable()
+dim_map_op.infer(infer.unchanged)
+
+
+@dim_map_op.kernel
+def _(x: np.ndarray, *, src_format: bytes, dst_format: bytes) -> np.ndarray:
+    return np.argsort(_moves(src_format, dst_format)).astype(x.dtype)[x % len(src_format)]
+
+
+vec_permute_op = op(f"DataFormatVecPermute(x: T) -> (y: T); {_FORMATS}").not_differentiable()
+vec_permute_op.infer(infer.unchanged)
+
+
+@vec_permute_op.kernel
+def _(x: np.ndarray, *, src_format: bytes, dst_format: bytes) -> np.ndarray:
+    if len(x) == len(src_format) - 2:  # spatial sizes only
+        src_format, dst_format = (bytes(c for c in f if c not in b"NC") for f in (src_format, dst_format))
+    if len(x) != len(src_format):
+        raise InvalidArgumentError(f"1D input must be of size {len(src_format)}, but got shape {list(x.shape)}")
+    return x[_moves(src_format, dst_format)]
+
+
 # -- public functions ------------------------------------------------------------------------------------------------
 
 

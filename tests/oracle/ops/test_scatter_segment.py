@@ -97,8 +97,11 @@ CASES = [
     ("BatchToSpace", [f32(4, 2, 2, 1), i32([[0, 1], [1, 0]])], {"block_size": 2}, True),
     ("SpaceToDepth", [IMAGE], {"block_size": 2}, True),
     ("DepthToSpace", [IMAGE], {"block_size": 2}, True),
-    ("Diag", [f32(2, 3)], {}, True),
-    ("DiagPart", [f32(2, 3, 2, 3)], {}, True),
+    ("UnravelIndex", [i32([5, 0, 3]), i32([2, 3])], {}, False),
+    ("UnravelIndex", [i64(5), i64([2, 3])], {}, False),
+    ("DataFormatDimMap", [i32([0, -1, 2])], {}, False),
+    ("DataFormatVecPermute", [i32([1, 2, 3, 4])], {"src_format": "NCHW", "dst_format": "NHWC"}, False),
+    ("DataFormatVecPermute", [i32([[1, 2], [3, 4]])], {}, False),
     ("ExtractImagePatches", [IMAGE], {"ksizes": [1, 3, 2, 1], "strides": [1, 2, 1, 1], "rates": [1, 1, 2, 1], "padding": "SAME"}, True),
     ("ExtractImagePatches", [IMAGE], {"ksizes": [1, 2, 2, 1], "strides": [1, 1, 3, 1], "rates": [1, 2, 1, 1], "padding": "VALID"}, True),
     ("ExtractVolumePatches", [f32(1, 4, 3, 3, 2)], {"ksizes": [1, 2, 2, 2, 1], "strides": [1, 1, 2, 1, 1], "padding": "SAME"}, True),
@@ -136,7 +139,6 @@ FUNCTIONS = [
     ("dynamic_partition", [X, i32([1, 0, 1, 1])], {"num_partitions": 2}, True),
     ("unique_with_counts", [STRINGS], {}, False),
     ("image.extract_patches", [IMAGE], {"sizes": [1, 3, 3, 1], "strides": [1, 1, 1, 1], "rates": [1, 1, 1, 1], "padding": "SAME"}, True),
-    ("linalg.tensor_diag", [f32(3)], {}, True),
 ]  # fmt: skip
 
 

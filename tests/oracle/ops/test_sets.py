@@ -30,7 +30,7 @@ def test_set_sizes_agree_with_tensorflow() -> None:
     compare_op("SetSize", [INDICES, np.array([1, 1, 9], np.int32), SHAPE])
 
 
-@pytest.mark.parametrize("summarize", [-1, 0, 1, 3, 100])
+@pytest.mark.parametrize("summarize", [-1, 1, 3, 100])
 def test_a_failed_assertion_shows_its_data_as_tensorflow_does(summarize: int) -> None:
     data = [np.arange(6, dtype=np.int32), np.array([[1.5, 1 / 3], [1e-7, 1e20]], np.float32), np.zeros((2, 2, 2)), np.array([["a", "b\n"]], object),
             np.array([True, False]), np.array(0.1), np.zeros((2, 0), np.float32), np.array([-np.inf, np.nan], np.float16)]  # fmt: skip

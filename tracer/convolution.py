@@ -17,8 +17,10 @@ from tracer.workers import scratch
 
 __all__ = ["backward_filter", "backward_input", "forward"]
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 """How much of the gathered patches one product reads."""
+_LEAST_POSITIONS = 384
+"""Positions that a product should have at least, so that packing a large filter for it pays."""
 
 Finish = Callable[[np.ndarray], Any]
 
@@ -136,7 +138,8 @@ def _blocks(
     taps = prod(a.kernel for a in axes)
     rows = axes[0].out
     per_row = width * taps * channels * x.itemsize
-    for n0, n1, r0, r1 in _plan_blocks(batch, axes, per_row, target or BLOCK_BYTES):
+    target = target or max(BLOCK_BYTES, _LEAST_POSITIONS * taps * channels * x.itemsize)
+    for n0, n1, r0, r1 in _plan_blocks(batch, axes, per_row, target):
         source, strides, offset = _padded(x, axes, n0, n1, r0, r1)
         count = (n1 - n0) * (r1 - r0) * width
         shape = (n1 - n0, r1 - r0, *(a.out for a in axes[1:]), *(a.kernel for a in axes))

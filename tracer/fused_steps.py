@@ -27,7 +27,9 @@ def _relu6(x: np.ndarray, alpha: float) -> None:
 
 
 def _elu(x: np.ndarray, alpha: float) -> None:
-    np.copyto(x, np.expm1(np.minimum(x, 0)), where=x < 0)
+    low = np.minimum(x, 0)
+    # tanh(x / 2) · (exp(x) + 1) is as exact as expm1, which NumPy does not vectorise.
+    np.copyto(x, np.tanh(low * x.dtype.type(0.5)) * (np.exp(low) + x.dtype.type(1)), where=x < 0)
 
 
 def _leaky(x: np.ndarray, alpha: float) -> None:
@@ -42,11 +44,11 @@ def _tanh(x: np.ndarray, alpha: float) -> None:
 
 
 def _sigmoid(x: np.ndarray, alpha: float) -> None:
-    # (1 + tanh(x / 2)) / 2 needs no temporaries and does not overflow.
-    x *= x.dtype.type(0.5)
-    np.tanh(x, out=x)
-    x *= x.dtype.type(0.5)
-    x += x.dtype.type(0.5)
+    with np.errstate(over="ignore"):
+        np.negative(x, out=x)
+        np.exp(x, out=x)
+        x += x.dtype.type(1)
+        np.reciprocal(x, out=x)
 
 
 def _gelu_tanh(x: np.ndarray, alpha: float) -> None:

@@ -128,7 +128,19 @@ for record in (elu_op, elu_grad_op, selu_op, selu_grad_op, softplus_op, softplus
 
 @elu_op.kernel
 def _(x: np.ndarray) -> Any:
-    return np.where(x < x.dtype.type(0), np.expm1(np.minimum(x, x.dtype.type(0))), x)
+    return np.where(x < x.dtype.type(0), _expm1_of_negative(x), x)
+
+
+def _expm1_of_negative(x: np.ndarray) -> np.ndarray:
+    """exp(x) - 1 for negative x, 0 for the rest; tanh(x / 2) · (exp(x) + 1) is as exact as expm1, which NumPy does not vectorise."""
+    if x.dtype != np.float32:
+        return np.expm1(np.minimum(x, x.dtype.type(0)))
+    low = np.minimum(x, np.float32(0))
+    out = np.exp(low)
+    out += np.float32(1)
+    low *= np.float32(0.5)
+    out *= np.tanh(low)
+    return out
 
 
 @elu_grad_op.kernel
@@ -151,7 +163,7 @@ def _(node: Any, grad: Any) -> Any:
 @selu_op.kernel
 def _(x: np.ndarray) -> Any:
     kind = x.dtype.type
-    return np.where(x < kind(0), kind(_SELU_SCALE_ALPHA) * np.expm1(np.minimum(x, kind(0))), kind(_SELU_SCALE) * x)
+    return np.where(x < kind(0), kind(_SELU_SCALE_ALPHA) * _expm1_of_negative(x), kind(_SELU_SCALE) * x)
 
 
 @selu_grad_op.kernel
@@ -176,7 +188,17 @@ def _(node: Any, grad: Any) -> Any:
 def _(x: np.ndarray) -> Any:
     wide = _wide(x)
     # max(x, 0) + log1p(exp(-|x|)) is stable on both sides.
-    out = np.log1p(np.exp(-np.abs(wide)))
+    small = np.exp(-np.abs(wide))
+    if wide.dtype == np.float32:
+        # log1p(u) = log(w) · u / (w - 1) for w = 1 + u, and u where w rounds to 1: exact, and NumPy vectorises it.
+        out = np.float32(1) + small
+        over = out - np.float32(1)
+        np.log(out, out=out)
+        with np.errstate(all="ignore"):
+            out *= small / over
+        np.copyto(out, small, where=over == 0)
+    else:
+        out = np.log1p(small)
     out += np.maximum(wide, wide.dtype.type(0))
     return out.astype(x.dtype, copy=False)
 

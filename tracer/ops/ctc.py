@@ -65,7 +65,7 @@ def _loss(
     inputs: np.ndarray, indices: np.ndarray, values: np.ndarray, lengths: np.ndarray, blank: int, collapse: bool, merge: bool, ignore: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     _check(inputs, lengths)
-    steps, batch, classes = inputs.shape
+    _, batch, classes = inputs.shape
     blank %= classes
     loss = np.zeros(batch, inputs.dtype)
     gradient = np.zeros(inputs.shape, inputs.dtype)

@@ -53,10 +53,11 @@ _IFCO = (0, 2, 1, 3)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
-    out = np.tanh(x * x.dtype.type(0.5))
-    out *= x.dtype.type(0.5)
-    out += x.dtype.type(0.5)
-    return out
+    out = np.negative(x)
+    with np.errstate(over="ignore"):
+        np.exp(out, out=out)
+    out += out.dtype.type(1)
+    return np.reciprocal(out, out=out)
 
 
 class _Cell:

@@ -247,3 +247,20 @@ def compare_y(inputs: list[np.ndarray], rtol: float) -> None:
 @pytest.mark.parametrize("attrs", [{}, {"depth_radius": 2, "bias": 1.5, "alpha": 0.3, "beta": 0.75}])
 def test_local_response_normalisation(attrs: dict[str, Any]) -> None:
     compare_op("LRN", [draw(2, 3, 4, 7)], grad=True, **attrs)
+
+
+@pytest.mark.parametrize("name", ["FractionalMaxPool", "FractionalAvgPool"])
+@pytest.mark.parametrize("pseudo", [False, True])
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_fractional_pooling_draws_tensorflows_regions(name: str, pseudo: bool, overlapping: bool) -> None:
+    attrs = {"pseudo_random": pseudo, "overlapping": overlapping, "deterministic": True, "seed": 12, "seed2": 345}
+    for ratio in ([1.0, 1.44, 1.73, 1.0], [1.0, 1.5, 2.0, 1.0]):
+        x = draw(2, 20, 17, 3)
+        outs = compare_op(name, [x], pooling_ratio=ratio, **attrs)
+        rows, columns = (t.numpy() for t in outs[1:])
+        dy = draw(*outs[0].shape)
+        if name == "FractionalMaxPool":
+            compare_op("FractionalMaxPoolGrad", [x, outs[0].numpy(), dy, rows, columns], overlapping=overlapping)
+        else:
+            shape = np.array(x.shape, np.int64)
+            compare_op("FractionalAvgPoolGrad", [shape, dy, rows, columns], overlapping=overlapping, static=False)

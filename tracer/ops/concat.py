@@ -375,7 +375,7 @@ def _(ctx: Any) -> Any:
         raise ShapeError(f"Shape must be rank {times.rank} but is rank {shape.rank}: Tile of {shape} with {times.rank} multiples")
     if shape.rank is None or times.rank is None:
         return unknown_shape(rank)
-    return TensorShape([None if d is None or m is None else d * m for d, m in zip(shape, times)])
+    return TensorShape([0 if 0 in (d, m) else None if d is None or m is None else d * m for d, m in zip(shape, times)])
 
 
 @tile_op.kernel

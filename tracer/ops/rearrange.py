@@ -84,6 +84,11 @@ def _(ctx: Any) -> Any:
         for name in ("seq_dim", "batch_dim"):
             if ctx.attr(name) >= shape.rank:
                 raise ShapeError(f"{name} must be < input rank: {ctx.attr(name)} vs. {shape.rank}")
+        if lengths.rank == 1 and lengths[0] is not None:
+            dims = shape.as_list()
+            batch = ctx.attr("batch_dim")
+            dims[batch] = TensorShape([dims[batch]]).merge_with(lengths)[0]
+            return TensorShape(dims)
     return shape
 
 
@@ -195,11 +200,14 @@ def _batch_to_space(x: np.ndarray, block: np.ndarray, crops: np.ndarray) -> np.n
     return out[(slice(None), *(slice(b, d - a) for d, (b, a) in zip(out.shape[1:], cut)))]
 
 
-def _block_shape(shape: TensorShape, block: Any, pairs: Any, to_batch: bool) -> TensorShape:
+def _block_shape(shape: TensorShape, block: Any, pairs: Any, to_batch: bool, axes: int | None = None) -> TensorShape:
+    """The shape after moving blocks; `axes` is the number of spatial axes where the block sizes themselves are unknown."""
     if shape.rank is None:
         return unknown_shape()
     if block is None:
-        return unknown_shape(shape.rank)
+        if axes is None or axes >= shape.rank:
+            return unknown_shape(shape.rank)
+        return TensorShape([None] * (axes + 1) + shape.as_list()[axes + 1 :])
     dims, total = shape.as_list(), int(np.prod(block, dtype=np.int64))
     if shape.rank < 1 + len(block):
         raise ShapeError(f"input rank should be >= {1 + len(block)} instead of {shape.rank}: received shape {shape}")
@@ -221,25 +229,29 @@ def _block_shape(shape: TensorShape, block: Any, pairs: Any, to_batch: bool) -> 
     return TensorShape(dims)
 
 
+def _length(shape: TensorShape) -> int | None:
+    return shape[0] if shape.rank == 1 else None
+
+
 _ND = "T: type; Tblock_shape: {int32, int64} = int32"
 
 to_batch_nd_op = op(f"SpaceToBatchND(input: T, block_shape: Tblock_shape, paddings: Tpaddings) -> (output: T); {_ND}; Tpaddings: {{int32, int64}} = int32")
-to_batch_nd_op.infer(lambda ctx: _block_shape(ctx.shape(0), ctx.value(1), ctx.value(2), True))
+to_batch_nd_op.infer(lambda ctx: _block_shape(ctx.shape(0), ctx.value(1), ctx.value(2), True, _length(ctx.shape(1))))
 to_batch_nd_op.kernel(_space_to_batch)
 to_batch_nd_op.gradient(lambda node, grad: (raw.BatchToSpaceND(grad, node.inputs[1], node.inputs[2]), None, None))
 
 to_space_nd_op = op(f"BatchToSpaceND(input: T, block_shape: Tblock_shape, crops: Tcrops) -> (output: T); {_ND}; Tcrops: {{int32, int64}} = int32")
-to_space_nd_op.infer(lambda ctx: _block_shape(ctx.shape(0), ctx.value(1), ctx.value(2), False))
+to_space_nd_op.infer(lambda ctx: _block_shape(ctx.shape(0), ctx.value(1), ctx.value(2), False, _length(ctx.shape(1))))
 to_space_nd_op.kernel(_batch_to_space)
 to_space_nd_op.gradient(lambda node, grad: (raw.SpaceToBatchND(grad, node.inputs[1], node.inputs[2]), None, None))
 
 to_batch_op = op("SpaceToBatch(input: T, paddings: Tpaddings) -> (output: T); T: type; Tpaddings: {int32, int64} = int32; block_size: int >= 2")
-to_batch_op.infer(lambda ctx: _block_shape(ctx.shape(0), [ctx.attr("block_size")] * 2, ctx.value(1), True))
+to_batch_op.infer(lambda ctx: _block_shape(ctx.shape(0).with_rank(4), [ctx.attr("block_size")] * 2, ctx.value(1), True))
 to_batch_op.kernel(lambda x, paddings, *, block_size: _space_to_batch(x, np.array([block_size] * 2), paddings))
 to_batch_op.gradient(lambda node, grad: (raw.BatchToSpace(grad, node.inputs[1], block_size=node.attr("block_size")), None))
 
 to_space_op = op("BatchToSpace(input: T, crops: Tidx) -> (output: T); T: type; block_size: int >= 2; Tidx: {int32, int64} = int32")
-to_space_op.infer(lambda ctx: _block_shape(ctx.shape(0), [ctx.attr("block_size")] * 2, ctx.value(1), False))
+to_space_op.infer(lambda ctx: _block_shape(ctx.shape(0).with_rank(4), [ctx.attr("block_size")] * 2, ctx.value(1), False))
 to_space_op.kernel(lambda x, crops, *, block_size: _batch_to_space(x, np.array([block_size] * 2), crops))
 to_space_op.gradient(lambda node, grad: (raw.SpaceToBatch(grad, node.inputs[1], block_size=node.attr("block_size")), None))
 

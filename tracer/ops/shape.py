@@ -309,6 +309,13 @@ def _(ctx: Any) -> Any:
         for have, want in zip(reversed(source.as_list()), reversed(target.as_list())):
             if have not in (None, 1) and want is not None and have != want:
                 raise ShapeError(f"Incompatible shapes: cannot broadcast {source} to {target}")
+        # a size other than 1 survives
+        lead = target.rank - source.rank
+        dims = target.as_list()
+        for i, have in enumerate(source):
+            if dims[lead + i] is None and have not in (None, 1):
+                dims[lead + i] = have
+        return TensorShape(dims)
     return target
 
 

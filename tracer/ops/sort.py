@@ -189,7 +189,7 @@ def top_k(input: Any, k: Any = 1, sorted: bool = True, index_type: Any = dtypes.
     return TopKV2(values, indices)
 
 
-@public("math.approx_max_k", "approx_top_k", "nn.approx_max_k")
+@public("math.approx_max_k", "nn.approx_max_k")
 def approx_max_k(
     operand: Any, k: int, reduction_dimension: int = -1, recall_target: float = 0.95, reduction_input_size_override: int = -1,
     aggregate_to_topk: bool = True, name: str | None = None,

@@ -385,7 +385,23 @@ def _used_range(x: np.ndarray, low: Any, high: Any) -> tuple[np.float32, np.floa
 
 
 def _requantize(x: np.ndarray, low: Any, high: Any, new_low: Any, new_high: Any, dtype: Any) -> np.ndarray:
-    return _Scale(new_low, new_high, dtype).quantize(_Scale(_scalar_of(low), _scalar_of(high), x.dtype).dequantize(x))
+    low, high = _scalar_of(low), _scalar_of(high)
+    if x.dtype == np.int32 and dtype == np.uint8:
+        return _requantize_to_bytes(x, low, high, _F(new_low), _F(new_high))
+    return _Scale(new_low, new_high, dtype).quantize(_Scale(low, high, x.dtype).dequantize(x))
+
+
+def _requantize_to_bytes(x: np.ndarray, low: np.float32, high: np.float32, new_low: np.float32, new_high: np.float32) -> np.ndarray:
+    """From 32 to 8 bits in fixed point with 16 fractional bits, as TensorFlow does this case."""
+    one, width, new_width = 1 << 16, high - low, new_high - new_low
+    if new_width == 0:
+        scale = offset = new_offset = 0
+    else:
+        scale = int(255.0 * one * float(width) / float(new_width))
+        offset = int(_F((float(low) + float(high)) / 2.0) * _F(255.0 / float(new_width)) * _F(one))
+        new_offset = int(_half_away(np.float64(one * (float(new_low) * 255.0) / float(new_width))))
+    fixed = ((x.astype(np.int64) * scale) >> 32) + (offset - new_offset + (one >> 1))
+    return np.clip(fixed >> 16, 0, 255).astype(np.uint8)
 
 
 range_op = op(f"RequantizationRange(input: Tinput, input_min: float, input_max: float) -> (output_min: float, output_max: float); Tinput: {_Q}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tracer import specs, tensor
+from tracer import ragged_functions, specs, tensor
 from tracer.dispatch import raw
 from tracer.dtypes import DType, as_dtype
 from tracer.errors import InvalidArgumentError
@@ -18,7 +18,7 @@ from tracer.shapes import TensorShape, unknown_shape
 from tracer.sparse import SparseTensor, SparseTensorValue
 from tracer.tensor import convert_to_tensor
 
-__all__ = ["IndexedSlices", "RaggedTensor", "SparseTensor", "SparseTensorValue"]
+__all__ = ["IndexedSlices", "RaggedTensor", "SparseTensor", "SparseTensorValue", "ragged_functions"]
 
 
 class IndexedSlices:

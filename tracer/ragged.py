@@ -343,7 +343,7 @@ class RaggedTensor:
         count = _first_size(self._values, dtype)
         positions = raw.Range(start=convert_to_tensor(0, dtype), limit=count, delta=convert_to_tensor(1, dtype))
         found = raw.UpperBound(
-            sorted_inputs=raw.ExpandDims(input=splits, axis=0), values=raw.ExpandDims(input=positions, axis=0), out_type=dtype
+            sorted_inputs=raw.ExpandDims(input=splits, dim=0), values=raw.ExpandDims(input=positions, dim=0), out_type=dtype
         )
         return raw.Squeeze(input=found, axis=[0]) - 1
 
@@ -379,6 +379,10 @@ class RaggedTensor:
         if is_ragged(self._values):
             return self.with_values(self._values.with_flat_values(new_values))
         return self.with_values(new_values)
+
+    def _without_uniform(self) -> RaggedTensor:
+        """The same tensor, its outermost inner dimension ragged in type."""
+        return RaggedTensor(self._values, self._row_splits)
 
     def with_row_splits_dtype(self, dtype: Any) -> RaggedTensor:
         """The same tensor with int32 or int64 partitions."""

@@ -55,7 +55,7 @@ def _getitem(rt: Any, keys: list[Any]) -> Any:
     if first is None:
         whole = _getitem(rt, inner)
         if not is_ragged(whole):
-            return raw.ExpandDims(input=whole, axis=0)
+            return raw.ExpandDims(input=whole, dim=0)
         return RaggedTensor.from_uniform_row_length(whole, whole.nrows(), nrows=1, validate=False)
     if isinstance(first, slice):
         return _inner(_slice_rows(rt, first), inner)

@@ -24,12 +24,12 @@ def codec_of(encoding: bytes) -> str:
         found = None
     if found is None or not found._is_text_encoding:
         raise InvalidArgumentError(f"Could not create converter for input encoding: {name}")
-    return "cp932" if found.name == "shift_jis" else found.name
+    return found.name
 
 
 def decode_with_offsets(data: bytes, codec: str) -> tuple[list[int], list[int]]:
     """The code points of `data` (-1 for a malformed part), and the byte offset at which each starts."""
-    if codec == "ascii" or data.isascii() and codec == "utf-8":
+    if codec == "ascii" or (codec == "utf-8" and data.isascii()):
         return [c if c < 128 else BAD for c in data], list(range(len(data)))
     start = 0
     if codec in ("utf-16", "utf-32"):

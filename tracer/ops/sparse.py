@@ -537,7 +537,7 @@ def _cwise_gradient(is_product: bool) -> Callable[[Any, Any], Any]:
         indices, values, shape, dense = node.inputs
         dense_shape = raw.Shape(input=dense, out_type=dtypes.int64)
         added = raw.Size(input=shape) - raw.Rank(input=dense)
-        ones = raw.Fill(dims=raw.ExpandDims(input=added, axis=0), value=convert_to_tensor(1, dtypes.int64))
+        ones = raw.Fill(dims=raw.ExpandDims(input=added, dim=0), value=convert_to_tensor(1, dtypes.int64))
         scaling = shape // raw.ConcatV2(values=[ones, dense_shape], axis=0)
         scaled = (indices // scaling)[:, added:]
         found = raw.GatherNd(params=dense, indices=scaled)
@@ -660,7 +660,7 @@ def _(node: Any, grad: Any) -> Any:
     out = node.outputs[0]
     last = raw.Size(input=shape) - 1
     total = raw.SparseReduceSum(
-        input_indices=indices, input_values=out * grad, input_shape=shape, reduction_axes=raw.ExpandDims(input=last, axis=0),
+        input_indices=indices, input_values=out * grad, input_shape=shape, reduction_axes=raw.ExpandDims(input=last, dim=0),
         keep_dims=True,
     )  # fmt: skip
     centred = raw.SparseDenseCwiseAdd(sp_indices=indices, sp_values=grad, sp_shape=shape, dense=-total)

@@ -232,7 +232,7 @@ def _(strings: np.ndarray, delimiter: np.ndarray, *, skip_empty: bool) -> Any:
         rows = [[s[i : i + 1] for i in range(len(s))] for s in strings.tolist()]
     else:
         pattern = re.compile(b"[" + b"".join(re.escape(marks[i : i + 1]) for i in range(len(marks))) + b"]")
-        rows = [pattern.split(s) for s in strings.tolist()]
+        rows = [pattern.split(s) if s else [] for s in strings.tolist()]
         if skip_empty:
             rows = [[s for s in row if s] for row in rows]
     return _sparse_rows(rows)
@@ -610,7 +610,7 @@ def ngrams(
         if rank is None:
             raise InvalidArgumentError("tf.strings.ngrams: the rank of the input must be known while tracing")
         if rank == 1:
-            row = RaggedTensor.from_tensor(raw.ExpandDims(input=x, axis=0), ragged_rank=1)
+            row = RaggedTensor.from_tensor(raw.ExpandDims(input=x, dim=0), ragged_rank=1)
             found = ngrams(row, ngram_width, separator, pad_values, padding_width, preserve_short_sequences)
             return found.flat_values
         ragged = RaggedTensor.from_tensor(x, ragged_rank=rank - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def _(
     if errors == b"strict" and (any(surrogate) or any(outside)):
         raise InvalidArgumentError("Code point is out of range for Unicode, or a noncharacter.")
     out = []
-    for begin, end in zip(bounds[:-1], bounds[1:]):
+    for begin, end in itertools.pairwise(bounds):
         row = range(begin, end)
         if errors == b"ignore":
             codes = [items[i] for i in row if not outside[i]]
@@ -261,7 +262,7 @@ def _encode_each(codes: Any, encoding: str, errors: str, replacement: int) -> An
     """Each code point as a string of its own."""
     if is_ragged(codes):
         return codes.with_flat_values(_encode_each(codes.flat_values, encoding, errors, replacement))
-    return unicode_encode(raw.ExpandDims(input=codes, axis=-1), encoding, errors, replacement)
+    return unicode_encode(raw.ExpandDims(input=codes, dim=-1), encoding, errors, replacement)
 
 
 @public("strings.unicode_split")

@@ -64,7 +64,7 @@ CASES: list[Any] = [
     ("StringFormat", [[np.arange(24, dtype=np.float32).reshape(2, 3, 4)]], {"summarize": 1}),
     ("StringFormat", [[np.arange(100).reshape(10, 10)]], {"summarize": -1}),
     ("StringFormat", [[FLOATS.astype(np.float32)]], {"summarize": 9}),
-    ("StringFormat", [[FLOATS, np.array([True]), s0("x"), np.float16(0.1), np.complex64(1)]], {"template": "%s" * 5, "summarize": 9}),
+    ("StringFormat", [[FLOATS, np.array([True]), s0("x"), np.array(0.1, np.float16), np.array(1, np.complex64)]], {"template": "%s" * 5, "summarize": 9}),
     ("StringToNumber", [s("1", " 1.5 ", "1e40", "-inf", "nan", "0x10", ".5", "+3", " ")], {}),
     ("StringToNumber", [s("1", " 1.5 ", "1e400", "1e-50", "0.1")], {"out_type": "float64"}),
     ("StringToNumber", [s("1", " -5 ")], {"out_type": "int32"}),
@@ -188,7 +188,7 @@ def test_patterns_match_what_re2_matches(pattern: str, budget: int, monkeypatch:
 def lists(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [lists(v) for v in value]
-    return value.to_list() if hasattr(value, "to_list") else value.numpy().tolist()
+    return value.to_list() if hasattr(value, "to_list") else np.asarray(value).tolist()
 
 
 PUBLIC: list[Any] = [

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tracer.errors import InvalidArgumentError, ShapeError
 
-__all__ = ["Axis", "axes_of", "check_unit", "from_channels_last", "output_size", "spatial", "split_explicit", "text_attr", "to_channels_last", "window_axis"]
+__all__ = ["Axis", "axes_of", "check_unit", "from_channels_last", "output_size", "spatial", "split_explicit", "static_output_size", "text_attr", "to_channels_last", "window_axis"]
 
 
 def text_attr(value: Any) -> str:
@@ -66,6 +66,20 @@ def output_size(
             f"received {room} cells with padding {padding}: Computed output size would be negative"
         )
     return (room - extent + stride) // stride
+
+
+def static_output_size(
+    size: int | None, kernel: int | None, stride: int, dilation: int, padding: str, explicit: tuple[int, int] = (0, 0)
+) -> int | None:
+    """`output_size` while tracing, where TensorFlow refuses a window that does not fit even once (its kernels give nothing then)."""
+    if size is not None and kernel is not None and padding != "SAME":
+        room, extent = size + sum(explicit), (kernel - 1) * dilation + 1
+        if room < extent:
+            raise ShapeError(
+                f"Negative dimension size caused by subtracting {extent} from {room}: the window (kernel {kernel}, dilation {dilation}) "
+                f"must fit into the input with padding {padding}; received {size} cells. Use a smaller window, or padding SAME"
+            )
+    return output_size(size, kernel, stride, dilation, padding, explicit)
 
 
 def window_axis(size: int, kernel: int, stride: int, dilation: int, padding: str, explicit: tuple[int, int] = (0, 0)) -> Axis:

@@ -19,9 +19,9 @@ from tracer.windows import (
     check_unit,
     from_channels_last,
     is_channels_first,
-    output_size,
     spatial,
     split_explicit,
+    static_output_size,
     text_attr,
     to_channels_last,
 )
@@ -219,7 +219,7 @@ def conv_shape(x: TensorShape, w: TensorShape, attrs: Mapping[str, Any], rank: i
         groups_of(channels, depth, features if features is not None else 0)
     pads = geometry.explicit or [(0, 0)] * len(space)
     out = [
-        output_size(n, k, s, d, geometry.padding, p)
+        static_output_size(n, k, s, d, geometry.padding, p)
         for n, k, s, d, p in zip(space, w.as_list()[:-2], geometry.strides, geometry.dilations, pads)
     ]
     return TensorShape([dims[0], features, *out] if geometry.channels_first else [dims[0], *out, features])

@@ -20,9 +20,9 @@ from tracer.windows import (
     check_unit,
     from_channels_last,
     is_channels_first,
-    output_size,
     spatial,
     split_explicit,
+    static_output_size,
     text_attr,
     to_channels_last,
 )
@@ -101,7 +101,7 @@ def _(ctx: infer.InferContext) -> Any:
     features = None if depth is None or w[3] is None else depth * w[3]
     pads = geometry.explicit or [(0, 0), (0, 0)]
     out = [
-        output_size(n, k, s, d, geometry.padding, p)
+        static_output_size(n, k, s, d, geometry.padding, p)
         for n, k, s, d, p in zip(space, w.as_list()[:2], geometry.strides, geometry.dilations, pads)
     ]
     return TensorShape([dims[0], features, *out] if geometry.channels_first else [dims[0], *out, features])
@@ -207,7 +207,7 @@ def _dilation_axes(x: np.ndarray, w: np.ndarray, strides: list[int], rates: list
 def _(ctx: infer.InferContext) -> Any:
     x, w = ctx.shape(0).with_rank(4), ctx.shape(1).with_rank(3)
     strides, rates, padding = ctx.attr("strides"), ctx.attr("rates"), text_attr(ctx.attr("padding"))
-    out = [output_size(x[i + 1], w[i], strides[i + 1], rates[i + 1], padding) for i in range(2)]
+    out = [static_output_size(x[i + 1], w[i], strides[i + 1], rates[i + 1], padding) for i in range(2)]
     return TensorShape([x[0], *out, x[3:4].merge_with(w[2:3])[0]])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -83,7 +84,7 @@ def _regions(size: int, count: int, stream: Stream, pseudo: bool) -> tuple[np.nd
 def _spans(sequence: np.ndarray, size: int, overlapping: bool) -> list[slice]:
     """The cells of each region; overlapping ones share their border."""
     extra = 1 if overlapping else 0
-    return [slice(int(a), min(int(b) + extra, size)) for a, b in zip(sequence[:-1], sequence[1:])]
+    return [slice(int(a), min(int(b) + extra, size)) for a, b in itertools.pairwise(sequence)]
 
 
 def _prepare(attrs: Mapping[str, Any], average: bool) -> Callable[..., Any]:

@@ -18,9 +18,9 @@ from tracer.windows import (
     axes_of,
     from_channels_last,
     is_channels_first,
-    output_size,
     spatial,
     split_explicit,
+    static_output_size,
     text_attr,
     to_channels_last,
 )
@@ -129,7 +129,7 @@ class Window:
         if channels is not None and self.depth > 1:
             channels //= self.depth
         pads = self.explicit or [(0, 0)] * len(space)
-        out = [output_size(n, k, s, 1, self.padding, p) for n, k, s, p in zip(space, self.kernels, self.strides, pads)]
+        out = [static_output_size(n, k, s, 1, self.padding, p) for n, k, s, p in zip(space, self.kernels, self.strides, pads)]
         return TensorShape([dims[0], channels, *out] if self.channels_first else [dims[0], *out, channels])
 
     def maximum(self, x: np.ndarray) -> np.ndarray:

@@ -244,6 +244,30 @@ def compare_y(inputs: list[np.ndarray], rtol: float) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_the_gradient_of_the_batch_norm_gradient(training: bool) -> None:
+    import tensorflow as tf
+
+    from tests.oracle.compare import compare_calls
+    from tracer.dispatch import raw
+
+    inputs = [draw(3, 4, 5, 6), draw(3, 4, 5, 6), draw(6), draw(6), np.abs(draw(6)) + 0.5]
+    if training:  # the saved statistics are those of x
+        inputs[3], inputs[4] = inputs[1].mean(axis=(0, 1, 2)), inputs[1].var(axis=(0, 1, 2))
+    names = ["y_backprop", "x", "scale", "reserve_space_1", "reserve_space_2"]
+    attrs = {"is_training": training, "epsilon": 1e-2}
+    count = 3 if training else 5
+
+    def theirs(*v: Any) -> list[Any]:
+        given = dict(zip(names, [*v, *inputs[len(v) :]]))
+        return list(tf.raw_ops.FusedBatchNormGradV3(**given, reserve_space_3=np.zeros(0, np.float32), **attrs))[:3]
+
+    def mine(*v: Any) -> list[Any]:
+        return raw.FusedBatchNormGradV3(*v, *inputs[len(v) :], np.zeros(0, np.float32), **attrs)[:3]
+
+    compare_calls(theirs, mine, inputs[:count], "FusedBatchNormGradV3", grad=True, rtol=2e-4)
+
+
 @pytest.mark.parametrize("attrs", [{}, {"depth_radius": 2, "bias": 1.5, "alpha": 0.3, "beta": 0.75}])
 def test_local_response_normalisation(attrs: dict[str, Any]) -> None:
     compare_op("LRN", [draw(2, 3, 4, 7)], grad=True, **attrs)

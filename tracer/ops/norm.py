@@ -297,16 +297,12 @@ def _second_gradient(backward: Op) -> None:
             by_x = scale_c * root * root * (normal * outer - m_ddn * (dy - m_dy) - m_dyn * (ddx - m_dd))
             by_x = by_x + dd_scale * root * (dy - m_dy - normal * m_dyn)
             by_scale = tf.reduce_sum(ddx * root * (dy - m_dy - normal * m_dyn), axes)
-            by_mean = by_variance = None
         else:
             by_dy = scale_c * root * ddx + dd_scale * normal + dd_offset
             by_x = dd_scale * dy * root
             by_scale = tf.reduce_sum(ddx * dy * root, axes)
-            by_mean = tf.reduce_sum(-dd_scale * dy * root, axes)
-            cube = -0.5 * root * root * root
-            by_variance = tf.reduce_sum((ddx * dy * scale_c + dd_scale * dy * centered) * cube, axes)
-        rest = [None] * (len(node.inputs) - 5)
-        return tf.cast(by_dy, kind), tf.cast(by_x, kind), by_scale, by_mean, by_variance, *rest
+        # None for the statistics, in inference too, as in TensorFlow.
+        return tf.cast(by_dy, kind), tf.cast(by_x, kind), by_scale, *[None] * (len(node.inputs) - 3)
 
 
 for _record in (batch_norm_grad_op, batch_norm_grad_v2_op, batch_norm_grad_v3_op):

@@ -98,14 +98,15 @@ def _(ctx: Any) -> Any:
 
 @fill_op.kernel
 def _(dims: np.ndarray, value: Any) -> Any:
-    if dims.ndim > 1 or (dims.ndim == 0 and dims.size != 1):
+    if dims.ndim > 1:
         raise InvalidArgumentError(f"dims must be a vector, got shape {list(dims.shape)}")
     value = as_array(value)
     if value.ndim:
         raise InvalidArgumentError(f"value must be a scalar, got shape {list(value.shape)}")
-    if (dims < 0).any():
-        raise InvalidArgumentError(f"Dimension {int(dims.min())} must be >= 0")
-    out = np.empty(tuple(np.ravel(dims).tolist()), value.dtype)
+    sizes = dims.tolist() if dims.ndim else [int(dims)]
+    if sizes and min(sizes) < 0:
+        raise InvalidArgumentError(f"Dimension {min(sizes)} must be >= 0")
+    out = np.empty(sizes, value.dtype)
     out[...] = value
     return unwrap(out)
 

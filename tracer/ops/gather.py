@@ -18,9 +18,13 @@ from tracer.tensor import Tensor, convert_to_tensor
 __all__: list[str] = []
 
 
+_UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
 def _check_indices(indices: np.ndarray, size: int) -> None:
     """Raise for the first index outside of [0, size), in the words of the CPU kernel."""
-    if indices.size and (indices.min() < 0 or indices.max() >= size):
+    # seen as unsigned, negative numbers are huge: one pass finds both
+    if indices.size and indices.view(_UNSIGNED[indices.itemsize]).max() >= size:
         flat = indices.reshape(-1)
         bad = int(np.flatnonzero((flat < 0) | (flat >= size))[0])
         where = ",".join(str(i) for i in np.unravel_index(bad, indices.shape))
@@ -102,7 +106,8 @@ def _(params: np.ndarray, indices: np.ndarray, axis: np.ndarray, *, batch_dims: 
     size = params.shape[place]
     _check_indices(indices, size)
     if not batch_dims:
-        return unwrap(as_array(params[indices] if place == 0 else params.take(indices, place)))
+        out = params.take(indices, place, mode="clip")
+        return out if out.ndim and type(out) is np.ndarray else unwrap(as_array(out))
     batch = batch_dims + indices.ndim if batch_dims < 0 else batch_dims
     if not 0 <= batch <= indices.ndim:
         raise InvalidArgumentError(f"Expected batch_dims in the range [{-indices.ndim}, {indices.ndim}], but got {batch_dims}")

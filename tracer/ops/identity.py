@@ -141,12 +141,19 @@ def _(ctx: Any) -> Any:
     return ctx.shape(0).merge_with(as_shape(ctx.attr("shape")))
 
 
-@ensure_shape_op.kernel
-def _(x: Any, *, shape: TensorShape) -> Any:
-    found = TensorShape(shape_of_value(x))
-    if not as_shape(shape).is_compatible_with(found):
-        raise ShapeError(f"Shape of tensor {found.as_list()} is not compatible with expected shape {shape}.")
-    return x
+@ensure_shape_op.prepare
+def _(attrs: dict[str, Any]) -> Any:
+    wanted = as_shape(attrs["shape"])
+    dims = None if wanted.rank is None else wanted.as_tuple()
+
+    def kernel(x: Any) -> Any:
+        found = shape_of_value(x)
+        if dims is not None and found != dims:
+            if len(found) != len(dims) or any(d is not None and d != f for d, f in zip(dims, found)):
+                raise ShapeError(f"Shape of tensor {list(found)} is not compatible with expected shape {wanted}.")
+        return x
+
+    return kernel
 
 
 @ensure_shape_op.gradient

@@ -13,7 +13,7 @@ from tracer.dispatch import raw
 from tracer.errors import InvalidArgumentError, ShapeError
 from tracer.public import public, tf
 from tracer.registry import op
-from tracer.scatter_add import add_at
+from tracer.scatter_add import add_at, reduce_by_id
 from tracer.shapes import TensorShape, unknown_shape
 from tracer.tensor import convert_to_tensor
 
@@ -46,12 +46,13 @@ def _combine(kind: str, ids: np.ndarray, rows: np.ndarray, count: int, start: An
     with np.errstate(all="ignore"):
         if kind == "Sum":
             add_at(out, (ids,), rows)
-        elif kind == "Prod":
-            np.multiply.at(out, ids, rows)
-        elif kind == "Min":
-            np.minimum.at(out, ids, rows)
         else:
-            np.maximum.at(out, ids, rows)
+            ufunc = {"Prod": np.multiply, "Min": np.minimum, "Max": np.maximum}[kind]
+            if rows.ndim == 1 or rows.dtype.kind == "V":
+                ufunc.at(out, ids, rows)
+            else:
+                found, reduced = reduce_by_id(ufunc, ids, rows)
+                out[found] = reduced if kind == "Prod" else ufunc(out[found], reduced)
     return out
 
 

@@ -165,7 +165,8 @@ def _(node: Any, grad: Any) -> Any:
 
 
 def _map(function: Any, value: Any) -> Any:
-    if not isinstance(value, Tensor) and getattr(value, "_type_spec", None) is not None and not getattr(value, "_is_variable", False):
+    spec = None if isinstance(value, Tensor) or getattr(value, "_is_variable", False) else getattr(value, "_type_spec", None)
+    if getattr(spec, "is_composite_spec", False):
         return nest.map_structure(function, value, expand_composites=True)
     return function(value)
 

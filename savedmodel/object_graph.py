@@ -5,6 +5,7 @@ Nodes are numbered breadth-first from the root; slot variables follow. A variabl
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -39,6 +40,9 @@ def escape_name(name: str) -> str:
 
 def identifier_of(obj: Any) -> tuple[str, int, int]:
     """The identifier of a user object, and the producer and least consumer of its version."""
+    visitor = getattr(type(obj), "_saved_model_visitor", None)
+    if visitor is not None:
+        return importlib.import_module(visitor).identifier(obj), 1, 1
     own = getattr(obj, "_object_identifier", None)
     if own is not None:
         producer, consumer = getattr(obj, "_object_version", (1, 1))
@@ -123,6 +127,9 @@ class ObjectGraph:
         if isinstance(obj, ConcreteFunction):
             return self._captured_children(obj)
         children = trackable.children_of(obj, "savedmodel", cache=self.cache)
+        visitor = getattr(type(obj), "_saved_model_visitor", None)
+        if visitor is not None:
+            children = importlib.import_module(visitor).children(obj, children, self.cache)
         if isinstance(obj, LookupInterface):
             children = {**children, **_table_functions(obj, self.cache)}
         return children

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from tracer.tensor import EagerTensor
 from tracer.tracing import FuncGraph, next_uid, trace_into
 from tracer.variable import Variable
 
-__all__ = ["CheckpointWriter", "save"]
+__all__ = ["CheckpointWriter", "SavedModelWriter", "save"]
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # The TensorFlow release whose conventions are followed; loaders print it, none depends on it.
@@ -62,18 +62,20 @@ def save(obj: Any, path: Any, signatures: Any = None, options: SaveOptions | Non
         ValueError: `obj` or a signature cannot be saved; the message says why. AssertionError: a function uses a variable, table or
             file that is no attribute of `obj`.
     """
-    _SavedModelWriter(obj, signatures, options or SaveOptions()).write(path)
+    SavedModelWriter(obj, signatures, options or SaveOptions()).write(path)
 
 
-class _SavedModelWriter:
-    def __init__(self, obj: Any, signatures: Any, options: SaveOptions, extra_files: Callable[[Any], Mapping[str, bytes]] | None = None):
+class SavedModelWriter:
+    """One save: everything is traced and put together when it is made; `write` puts it on disk."""
+
+    def __init__(self, obj: Any, signatures: Any, options: SaveOptions):
         if not is_trackable(obj) or isinstance(obj, (Variable, Function, ConcreteFunction)):
             raise NotSavableError(
                 f"Expected a Trackable object for export, got {obj!r} of type {type(obj).__name__}; put it on a tf.Module and save that"
             )
         self.obj = obj
         self.options = options
-        self.extra_files = extra_files
+        self._files: dict[str, bytes] = {}
         with dispatch.init_scope():
             self.signatures, self.signature_functions = canonical_signatures(obj, signatures)
             extra = {"signatures": self.signatures} if self.signatures is not None else {}
@@ -436,6 +438,10 @@ class _SavedModelWriter:
                 f"since they must be available when loading the SavedModel, and pass SaveOptions(namespace_whitelist=[…])"
             )
 
+    def add_file(self, name: str, content: bytes) -> None:
+        """Put one more file into the directory."""
+        self._files[name] = content
+
     # -- disk --------------------------------------------------------------------------------------------------------
 
     def write(self, path: Any) -> None:
@@ -453,9 +459,8 @@ class _SavedModelWriter:
             index = folder / "variables" / "variables.index"
             mark = fingerprint.fingerprint_of(self.message, index.read_bytes() if index.exists() else b"")
             (folder / "fingerprint.pb").write_bytes(wire.serialize(mark))
-            if self.extra_files is not None:
-                for name, content in self.extra_files(self).items():
-                    (folder / name).write_bytes(content)
+            for name, content in self._files.items():
+                (folder / name).write_bytes(content)
 
 
 @contextlib.contextmanager

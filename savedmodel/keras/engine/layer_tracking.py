@@ -38,6 +38,7 @@ class LayerTracking(trackable.Module):
     """Attribute assignment that keeps the lists of sublayers, variables and metrics up to date."""
 
     _is_keras_layer = True
+    _saved_model_visitor = "savedmodel.keras.saving.layer_children"
     _TF_MODULE_IGNORED_PROPERTIES = trackable.Module._TF_MODULE_IGNORED_PROPERTIES | {
         "_inbound_nodes_value",
         "_outbound_nodes_value",

@@ -219,3 +219,23 @@ def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any, name: str | 
     if t_max.shape.rank is None and hasattr(t_max, "set_shape"):
         t_max.set_shape(t.shape if t.shape.rank is not None else unknown_shape())
     return t_max
+
+
+def _steps(x: Any) -> tuple[Any, Any]:
+    """The differences of neighbours in the flattened tensor, and a 0 to compare them with."""
+    flat = raw.Reshape(convert_to_tensor(x), np.array([-1], np.int32))
+    return raw.Sub(flat[1:], flat[:-1]), convert_to_tensor(np.zeros((), flat.dtype.numpy), flat.dtype)
+
+
+@public("math.is_non_decreasing")
+def is_non_decreasing(x: Any, name: str | None = None) -> Any:
+    """Whether no element of the flattened tensor is smaller than the one before."""
+    steps, zero = _steps(x)
+    return raw.All(raw.GreaterEqual(steps, zero), np.array([0], np.int32), name=name)
+
+
+@public("math.is_strictly_increasing")
+def is_strictly_increasing(x: Any, name: str | None = None) -> Any:
+    """Whether every element of the flattened tensor is larger than the one before."""
+    steps, zero = _steps(x)
+    return raw.All(raw.Greater(steps, zero), np.array([0], np.int32), name=name)

@@ -127,6 +127,40 @@ def bincount(
     return raw.DenseBincount(arr, size, weights, binary_output=binary_output, name=name)
 
 
+@public("math.confusion_matrix")
+def confusion_matrix(
+    labels: Any, predictions: Any, num_classes: Any = None, weights: Any = None, dtype: Any = dtypes.int32, name: str | None = None
+) -> Any:
+    """How often (or with what sum of `weights`) each label, a row, met each prediction, a column.
+
+    Raises:
+        InvalidArgumentError: a class is negative or not below `num_classes`.
+    """
+    labels, predictions = convert_to_tensor(labels), convert_to_tensor(predictions)
+    labels, predictions = _same_rank(labels, predictions)
+    labels, predictions = tf.cast(labels, "int64"), tf.cast(predictions, "int64")
+    one = np.int64(1)
+    if num_classes is None:
+        axes = np.array([0], np.int32)
+        num_classes = raw.AddV2(raw.Maximum(raw.Max(labels, axes), raw.Max(predictions, axes)), one)
+    size = tf.cast(num_classes, "int64")
+    shape = raw.Pack([size, size])
+    dtype = as_dtype(dtype)
+    values = raw.OnesLike(tf.cast(predictions, dtype)) if weights is None else tf.cast(weights, dtype)
+    return raw.ScatterNd(raw.Pack([labels, predictions], axis=1), values, shape, name=name)
+
+
+def _same_rank(labels: Any, predictions: Any) -> tuple[Any, Any]:
+    """The one with a last axis of 1 too many loses it."""
+    a, b = labels.shape.rank, predictions.shape.rank
+    if a is not None and b is not None:
+        if a == b + 1:
+            return raw.Squeeze(labels, squeeze_dims=[-1]), predictions
+        if b == a + 1:
+            return labels, raw.Squeeze(predictions, squeeze_dims=[-1])
+    return labels, predictions
+
+
 # -- histograms and buckets ------------------------------------------------------------------------------------------
 
 histogram_op = op(

@@ -42,13 +42,12 @@ def _rsqrt(x: np.ndarray) -> Any:
 
 
 def _sigmoid(x: np.ndarray) -> Any:
-    one = x.dtype.type(1)
-    if x.dtype.kind == "c":
-        return one / (one + np.exp(-x))
-    # exp(-|x|) never overflows; the two branches agree at 0
-    e = np.exp(np.negative(np.abs(x)))
-    top = np.where(x >= 0, one, e)
-    return np.where(np.isnan(x), x, top / (one + e)) if x.dtype.itemsize == 2 else top / (one + e)
+    if x.dtype.itemsize == 2:
+        return _sigmoid(x.astype(np.float32)).astype(x.dtype)
+    # exp overflows to infinity, whose reciprocal is the right 0
+    out = np.exp(np.negative(x))
+    out += x.dtype.type(1)
+    return np.reciprocal(out)
 
 
 def _sign(x: np.ndarray) -> Any:

@@ -408,3 +408,13 @@ def zero_fraction(value: Any, name: str | None = None) -> Any:
     nonzero = raw.Sum(ones, _reduction_axes(ones, None))
     zeros = raw.Cast(raw.Sub(size, nonzero), DstT="float32")
     return raw.RealDiv(zeros, raw.Cast(size, DstT="float32"), name=name)
+
+
+@public("math.count_nonzero")
+def count_nonzero(input: Any, axis: Any = None, keepdims: bool | None = None, dtype: Any = dtypes.int64, name: str | None = None) -> Any:
+    """How many elements are not 0 (strings: not empty) over `axis`."""
+    x = convert_to_tensor(input)
+    zero = convert_to_tensor(b"") if x.dtype.kind == "s" else convert_to_tensor(np.zeros((), x.dtype.numpy), x.dtype)
+    ones = raw.Cast(raw.NotEqual(x, zero), DstT="int64")
+    total = raw.Sum(ones, _reduction_axes(x, axis), keep_dims=bool(keepdims))
+    return tf.cast(total, as_dtype(dtype), name=name)

@@ -109,3 +109,15 @@ def test_counts_equal_tensorflow() -> None:
     compare_fn("linspace", np.array([0, 1], np.float32), np.array([5, 10], np.float32), num=4)
     compare_fn("linspace", np.int32(0), np.int32(3), num=4)
     compare_fn("linspace", np.array([0, 1], np.float32), np.float32(2), num=1)
+
+
+def test_other_counts_equal_tensorflow() -> None:
+    x = np.array([[0, 1, 2], [3, 0, 0]], np.float32)
+    compare_fn("math.count_nonzero", x)
+    compare_fn("math.count_nonzero", x, axis=1, keepdims=True, dtype="int32")
+    a, b = np.array([0, 1, 2, 2], np.int32), np.array([0, 2, 2, 1], np.int32)
+    compare_fn("math.confusion_matrix", a, b)
+    compare_fn("math.confusion_matrix", a, b[:, None], num_classes=4, weights=np.array([1, 2, 3, 4], np.float32), dtype="float32")
+    for v in ([1, 2, 2], [1, 3, 2], [1, 2, 3]):
+        compare_fn("math.is_non_decreasing", np.array(v, np.int32))
+        compare_fn("math.is_strictly_increasing", np.array(v, np.float32))

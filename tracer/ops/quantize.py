@@ -524,10 +524,10 @@ def _(
     return np.rint(out).astype(np.int64).astype(out_type.numpy), *_product_range(scale_a, scale_b, out_type.numpy)
 
 
-def _add(x: Any, y: Any, min_x: Any, max_x: Any, min_y: Any, max_y: Any, out: Any, headroom: int) -> Any:
-    """The sum in a symmetric range `2 ** headroom` times as wide as the wider one."""
+def _add(x: Any, y: Any, min_x: Any, max_x: Any, min_y: Any, max_y: Any, out: Any) -> Any:
+    """The sum in a symmetric range 2 ** 17 times as wide as the wider one."""
     ends = [_scalar_of(v) for v in (min_x, max_x, min_y, max_y)]
-    high = max(ends[1], -ends[0], ends[3], -ends[2]) * _F(1 << headroom)
+    high = max(ends[1], -ends[0], ends[3], -ends[2]) * _F(1 << 17)
     total = _Scale(-high, high, out)
     parts = [total.quantize(_Scale(a, b, v.dtype).dequantize(v)).astype(np.int64) for v, a, b in ((x, *ends[:2]), (y, *ends[2:]))]
     return (parts[0] + parts[1] + total.code(0.0)).astype(out), -high, high
@@ -541,7 +541,7 @@ bias_op.infer(_first_and_scalars)
 def _(x: Any, bias: Any, *ends: Any, out_type: Any) -> Any:
     if x.ndim < 2 or bias.shape != x.shape[-1:]:
         raise ShapeError(f"Must provide as many biases as the last dimension of the input: {list(bias.shape)} vs. {list(x.shape)}")
-    return _add(x, bias, *ends, out_type.numpy, 17)
+    return _add(x, bias, *ends, out_type.numpy)
 
 
 add_op = op(f"QuantizedAdd(x: T1, y: T2, min_x: float, max_x: float, min_y: float, max_y: float) -> (z: Toutput, min_z: float, max_z: float); T1: {_Q}; T2: {_Q}; Toutput: {_Q} = qint32")  # fmt: skip
@@ -549,8 +549,17 @@ add_op.infer(lambda ctx: [unknown_shape(), TensorShape([]), TensorShape([])])
 
 
 @add_op.kernel
-def _(x: Any, y: Any, *ends: Any, Toutput: Any) -> Any:
-    return _add(x, y, *ends, Toutput.numpy, 14)
+def _(x: Any, y: Any, min_x: Any, max_x: Any, min_y: Any, max_y: Any, *, Toutput: Any) -> Any:
+    # Every step of an input is the same whole number of steps of the output, as TensorFlow has it for this op.
+    ends = [_scalar_of(v) for v in (min_x, max_x, min_y, max_y)]
+    high = max(ends[1], -ends[0], ends[3], -ends[2]) * _F(1 << 14)
+    total = _Scale(-high, high, Toutput.numpy)
+    parts = []
+    for v, low, top in ((x, *ends[:2]), (y, *ends[2:])):
+        scale = _Scale(low, top, v.dtype)
+        zero, one = (total.code(scale.value(i), clamp=False) for i in (0, 1))
+        parts.append(zero + v.astype(np.int64) * (one - zero))
+    return np.clip(parts[0] + parts[1], total.lowest, total.highest).astype(Toutput.numpy), -high, high
 
 
 mul_op = op(f"QuantizedMul(x: T1, y: T2, min_x: float, max_x: float, min_y: float, max_y: float) -> (z: Toutput, min_z: float, max_z: float); T1: {_Q}; T2: {_Q}; Toutput: {_Q} = qint32")  # fmt: skip

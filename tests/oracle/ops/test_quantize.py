@@ -100,7 +100,6 @@ def test_arithmetic() -> None:
     compare_quantized("QuantizedMul", [(a, "quint8"), (a[::-1].copy(), "quint8"), *ends], Toutput="qint32")
     for op in ("QuantizedRelu", "QuantizedRelu6"):
         compare_quantized(op, [(a, "quint8"), np.float32(-3), np.float32(9)], out_type="quint8")
-    compare_quantized("QuantizedReluX", [(a, "quint8"), np.float32(2), np.float32(-3), np.float32(9)], out_type="quint8")
     compare_quantized("QuantizedReshape", [(a, "quint8"), np.array([3, 8], np.int32), np.float32(-3), np.float32(9)])
 
 

@@ -30,6 +30,8 @@ class _Context(threading.local):
         self.graph: Any = None  # FuncGraph being traced, None: eager
         self.tapes: tuple[Any, ...] = ()
         self.scope = ""
+        # what stands for tensors of graphs that were copied, while a custom gradient is traced: see tracing.copy_nodes
+        self.aliases: tuple[Any, ...] = ()
 
 
 context = _Context()

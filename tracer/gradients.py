@@ -65,7 +65,9 @@ class ForwardBackward:
         extra: list[Any] = []
         inner_extra, inner_inputs = [], []
         for outer, inner in backward.captures:
-            if outer.node.op == "Const":  # no need to keep it: the backward graph has its own
+            if getattr(outer, "node", None) is None:  # a concrete tensor that the gradient alone uses
+                inner.node.op, inner.node.attrs = "Const", {"value": outer._value, "dtype": outer.dtype}
+            elif outer.node.op == "Const":  # no need to keep it: the backward graph has its own
                 inner.node.op, inner.node.attrs = "Const", dict(outer.node.attrs)
             elif id(outer) in positions:
                 self.used_inputs.append(positions[id(outer)])
@@ -297,7 +299,12 @@ class _NodeRule:
 
     def __call__(self, record: Record, *grads: Any) -> list[Any]:
         outputs = [tape.zeros_like(t) if g is None else g for t, g in zip(record.outputs, grads[: self.results], strict=False)]
-        return [None] * self.results + list(self.backward(*outputs))
+        context, node = dispatch.context, record.node
+        previous, context.aliases = context.aliases, () if node is None else node.graph.extra.get("aliases", {}).get(node.name, ())
+        try:
+            return [None] * self.results + list(self.backward(*outputs))
+        finally:
+            context.aliases = previous
 
 
 def _takes_variables(fn: Callable[..., Any]) -> bool:

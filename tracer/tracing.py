@@ -146,6 +146,11 @@ class FuncGraph(Graph):
 
     def capture(self, tensor: Any, name: str | None = None) -> Any:
         """The tensor of this graph that stands for outer or concrete `tensor`."""
+        for source, maps in dispatch.context.aliases:
+            tensor = next((m[id(tensor)] for m in maps if id(tensor) in m), tensor)
+            del source  # named in the alias to keep its tensors, and so their ids, alive
+        if getattr(tensor, "node", None) is not None and tensor.node.graph is self:
+            return tensor
         known = self._captured.get(id(tensor))
         if known is not None:
             return known[1]
@@ -240,8 +245,10 @@ class FuncGraph(Graph):
             if not resources:
                 return
         if resources:
-            read_only = node.op in READ_ONLY_OPS
+            only_read = node.attrs.get("_read_only_resource_inputs") or ()
+            kept = {id(node.inputs[i]) for i in only_read if i < len(node.inputs)}
             for t in resources:
+                read_only = node.op in READ_ONLY_OPS or id(t) in kept
                 root = self._root(t)
                 write = self._last_write.get(root)
                 if write is not None:
@@ -324,8 +331,9 @@ class FuncGraph(Graph):
 
 
 def copy_nodes(
-    source: FuncGraph, target: FuncGraph, mapping: dict[int, Any], inline: bool = False, prefix: str = "", after: Sequence[Node] = ()
-) -> dict[int, list[Node]]:
+    source: FuncGraph, target: FuncGraph, mapping: dict[int, Any], inline: bool = False, prefix: str = "",
+    after: Sequence[Node] = (), around: tuple[dict[int, Any], ...] = (),
+) -> dict[int, list[Node]]:  # fmt: skip
     """Append copies of `source`'s nodes to `target`.
 
     Args:
@@ -333,6 +341,7 @@ def copy_nodes(
         inline: replace calls of functions by their bodies.
         prefix: put before node names.
         after: target nodes that everything without inputs, and every effect, must follow.
+        around: the mappings of the calls that this one is inlined into, innermost first.
 
     Returns:
         id of a source node → the target nodes that a control edge on it means.
@@ -341,6 +350,12 @@ def copy_nodes(
 
     nodes: dict[int, list[Node]] = {}
     inputs = {id(t.node) for t in source.inputs}
+    for outer, inner in source.captures:
+        if id(inner) in mapping:
+            mapping.setdefault(id(outer), mapping[id(inner)])
+    # Gradients written in Python close over tensors of the graph they were traced in: remember what stands for these here.
+    known_aliases = source.extra.get("aliases", {})
+    aliases = target.extra.setdefault("aliases", {})
     origins = _Origins(source, mapping)
     for node in topological_order(source):
         if id(node) in inputs:
@@ -355,7 +370,7 @@ def copy_nodes(
         if after and (not ins or node.op in CALL_OPS or _is_effect(node)):
             control.extend(n for n in after if n not in control)
         if inline and node.op in ("PartitionedCall", "StatefulPartitionedCall"):
-            nodes[id(node)] = inline_call(node, ins, control, target, mapping, prefix)
+            nodes[id(node)] = inline_call(node, ins, control, target, mapping, prefix, around)
             continue
         own = [t if getattr(t, "node", None) is not None and t.node.graph is target else target.capture(t) for t in ins]
         copy = target.add_node(
@@ -366,6 +381,8 @@ def copy_nodes(
             mapping[id(old)] = new
         origins.note(node, copy)
         nodes[id(node)] = [copy]
+        if "_gradient_op_type" in node.attrs:
+            aliases[copy.name] = (*known_aliases.get(node.name, ()), (source, (mapping, *around)))
         if _is_effect(node):
             target._must_run.append(copy)
     return nodes
@@ -406,12 +423,13 @@ def _is_effect(node: Node) -> bool:
 
 
 def inline_call(
-    node: Node, inputs: Sequence[Any], control: Sequence[Node], target: FuncGraph, mapping: dict[int, Any], prefix: str = ""
-) -> list[Node]:
+    node: Node, inputs: Sequence[Any], control: Sequence[Node], target: FuncGraph, mapping: dict[int, Any], prefix: str = "",
+    around: tuple[dict[int, Any], ...] = (),
+) -> list[Node]:  # fmt: skip
     """Append the body of the function that call `node` calls. Returns the nodes that a control edge on `node` means."""
     body = node.attrs["f"].graph
     inner: dict[int, Any] = {id(p): t for p, t in zip(body.inputs, inputs, strict=True)}
-    made = copy_nodes(body, target, inner, True, f"{prefix}{node.name}/", control)
+    made = copy_nodes(body, target, inner, True, f"{prefix}{node.name}/", control, (mapping, *around))
     for old, new in zip(node.outputs, body.outputs, strict=True):
         mapping[id(old)] = inner[id(new)]
     done: list[Node] = []

@@ -296,18 +296,12 @@ def _branch_list(branch_fns: Any, default: Any) -> list[Callable[[], Any]]:
             raise TypeError(f"branch_fns[{key}] must be callable. Received: {fn!r}")
     if default is not None:
         _callable(default, "default")
-    if not pairs:
-        raise InvalidArgumentError("branch_fns must be non-empty")
-    if default is None:
-        default = pairs[-1][1]
-        if sorted({k for k, _ in pairs}) != list(range(len(pairs))):
-            raise InvalidArgumentError(
-                f"branch indices must form contiguous range of [0 to {len(pairs)}) but found {{{','.join(str(k) for k, _ in pairs)}}}"
-            )
-        return [fn for _, fn in pairs]
-    fns = dict(pairs)
-    last = max(fns)
-    return [fns.get(i, default) for i in range(last + 1)] + [default]
+    if [k for k, _ in pairs] != list(range(len(pairs))):
+        raise InvalidArgumentError(
+            f"branch indices (keys) must form contiguous range of [0 to {len(pairs)}) but found {{{','.join(str(k) for k, _ in pairs)}}}"
+        )
+    fns = [fn for _, fn in pairs]
+    return fns if default is None else [*fns, default]
 
 
 @public("switch_case")
@@ -734,8 +728,7 @@ def recompute_grad(f: Any) -> Any:
 
     @custom_gradient
     def inner(*args: Any, **kwargs: Any) -> Any:
-        with tape.stop_recording():
-            result = f(*args, **kwargs)
+        result = f(*args, **kwargs)
 
         def grad(*out_grads: Any, **wrapped: Any) -> Any:
             variables = wrapped.get("variables")

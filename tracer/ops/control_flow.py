@@ -18,7 +18,8 @@ from tracer.functions import call_graph, prepare, reference
 from tracer.gradients import ForwardBackward, forward_backward, node_records
 from tracer.ir.attrs import FunctionRef
 from tracer.registry import get_op, op
-from tracer.shapes import TensorShape
+from tracer.shapes import TensorShape, unknown_shape
+from tracer.tensor_lists import TensorList
 from tracer.tracing import FuncGraph, copy_nodes, next_uid, trace_into
 
 # -- calls -----------------------------------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ fake_param_op.infer(infer.from_attr("shape"))
 @fake_param_op.kernel
 def _(*, dtype: Any, shape: Any) -> Any:
     if dtype.kind in "rv":
-        return None
+        return TensorList(dtypes.float32, unknown_shape(), [])
     return np.zeros([d or 0 for d in shape.as_list()] if shape.rank is not None else [0], dtype.numpy)
 
 

@@ -100,15 +100,24 @@ _ALPHA_32 = tuple(np.float32(c) for c in _ALPHA)
 _BETA_32 = tuple(np.float32(c) for c in _BETA)
 
 
+_BLOCK = 16384  # elements that stay in the cache over all the steps of a polynomial
+
+
 def erf_float32(x: np.ndarray) -> np.ndarray:
     """The error function in float32 by one rational approximation, within a few units of the last place."""
-    t = np.clip(x, np.float32(-4), np.float32(4))
+    if x.size > _BLOCK:
+        flat = x.reshape(-1)
+        out = np.empty_like(flat)
+        for start in range(0, flat.size, _BLOCK):
+            out[start : start + _BLOCK] = erf_float32(flat[start : start + _BLOCK])
+        return out.reshape(x.shape)
+    t = np.minimum(np.maximum(x, np.float32(-4)), np.float32(4))
     z = t * t
     p = _poly(z, _ALPHA_32)
     q = _poly(z, _BETA_32)
-    t *= p
-    t /= q
-    return t
+    p *= t
+    p /= q
+    return p
 
 
 _ACKLAM_A = (-3.969683028665376e01, 2.209460984245205e02, -2.759285104469687e02, 1.383577518672690e02, -3.066479806614716e01, 2.506628277459239e00)
@@ -181,8 +190,10 @@ def lgamma(x: np.ndarray) -> np.ndarray:
     """log |Γ(x)|; infinite at 0, -1, -2, …"""
     flipped = x < 0.5
     out = _lgamma_positive(np.where(flipped, 1 - x, x))
-    sine = np.abs(np.sin(np.pi * (x - np.round(x))))
-    out = np.where(flipped, np.log(np.pi) - np.log(sine) - out, out)
+    if flipped.any():
+        with np.errstate(all="ignore"):
+            sine = np.abs(np.sin(np.pi * (x - np.round(x))))
+            out = np.where(flipped, np.log(np.pi) - np.log(sine) - out, out)
     return np.where(np.isinf(x), np.inf, out)
 
 
@@ -201,7 +212,8 @@ def digamma(x: np.ndarray) -> np.ndarray:
     r = 1 / (z * z)
     out = np.log(z) - 0.5 / z + r * _poly(r, _DIGAMMA) - total
     fraction = x - np.round(x)
-    reflected = out - np.pi / np.tan(np.pi * fraction)
+    with np.errstate(all="ignore"):
+        reflected = out - np.pi / np.tan(np.pi * fraction)
     return np.where(flipped, np.where(fraction == 0, np.nan, reflected), out)
 
 

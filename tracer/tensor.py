@@ -65,6 +65,8 @@ def _binary(name: str, x: Any, y: Any) -> Any:
         )
     if name == "Div":  # tf.Tensor's `/`: integers divide as floats
         return _true_divide(x, y)
+    if name == "AddV2" and x.dtype.kind == "s":  # AddV2 has no strings
+        name = "Add"
     if x.dtype.kind == "b" and name in _LOGICAL:
         name = _LOGICAL[name]
     return dispatch.call(name, x, y)

@@ -158,7 +158,10 @@ def _same_rank(labels: Any, predictions: Any) -> tuple[Any, Any]:
             return raw.Squeeze(labels, squeeze_dims=[-1]), predictions
         if b == a + 1:
             return labels, raw.Squeeze(predictions, squeeze_dims=[-1])
-    return labels, predictions
+        return labels, predictions
+    # both are vectors in the end, or columns
+    flat = np.array([-1], np.int32)
+    return raw.Reshape(labels, flat), raw.Reshape(predictions, flat)
 
 
 # -- histograms and buckets ------------------------------------------------------------------------------------------

@@ -234,5 +234,7 @@ def test_choices_sums_and_clips_equal_tensorflow() -> None:
     for name in ("divide", "truediv", "math.divide_no_nan", "math.floordiv"):
         compare_fn(name, np.array([7, -7, 3], np.int32), np.array([2, 2, 3], np.int32))
         compare_fn(name, np.array([7, 7, 3], np.uint8), np.array([2, 2, 3], np.uint8))
+    compare_fn("add", np.array([b"a", b"b"], object), np.array(b"c", object))
+    compare_calls(lambda a: a + a, lambda a: a + a, [np.array([b"a", b"b"], object)], "joined strings")
     compare_fn("math.zero_fraction", np.array([0, 1, 0, 2], np.float32))
     compare_calls(lambda a: abs(a), lambda a: abs(a), [values("complex64")], "abs", grad=True)

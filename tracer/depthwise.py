@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from tracer.windows import Axis
-from tracer.workers import run_blocks, scratch
+from tracer.workers import cores, run_blocks, scratch
 
 __all__ = ["backward_filter", "backward_input", "forward"]
 
-_BLOCK_BYTES = 1 << 18
-_PARALLEL_WORK = 1 << 20
+_BLOCK_BYTES = 1 << 19
+_PARALLEL_BYTES = 1 << 18
 
 Finish = Callable[[np.ndarray], Any]
 
@@ -64,7 +64,7 @@ def forward(x: np.ndarray, w: np.ndarray, rows: Axis, columns: Axis, finish: Fin
             if finish is not None:
                 finish(out[n, r0:r1])
 
-        run_blocks(work, len(layout.blocks), out.size * w.shape[0] * w.shape[1] >= _PARALLEL_WORK)
+        run_blocks(work, len(layout.blocks), out.nbytes >= _PARALLEL_BYTES)
         return out
     if finish is not None:
         finish(out)
@@ -89,6 +89,8 @@ class _Layout:
         per_row = max(1, self.stride * self.per_phase * self.depth * x.itemsize)
         fitting = max(1, min(rows.out, _BLOCK_BYTES // per_row))
         parts = -(-rows.out // fitting)
+        if len(x) * parts < cores and len(x) * rows.out * per_row >= _PARALLEL_BYTES:
+            parts = min(rows.out, -(-cores // len(x)))  # something for every core
         step = -(-rows.out // parts)
         self.blocks = [(n, r, min(rows.out, r + step)) for n in range(len(x)) for r in range(0, rows.out, step)]
 
@@ -201,5 +203,5 @@ def backward_filter(x: np.ndarray, dy: np.ndarray, rows: Axis, columns: Axis, mu
                 with lock:
                     total[:, group] += sums
 
-        run_blocks(work, len(layout.blocks), dy.size * rows.kernel * columns.kernel >= _PARALLEL_WORK)
+        run_blocks(work, len(layout.blocks), dy.nbytes >= _PARALLEL_BYTES)
     return total.reshape(rows.kernel, columns.kernel, channels, multiplier)

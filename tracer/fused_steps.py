@@ -28,8 +28,9 @@ def _relu6(x: np.ndarray, alpha: float) -> None:
 
 def _elu(x: np.ndarray, alpha: float) -> None:
     low = np.minimum(x, 0)
-    # tanh(x / 2) · (exp(x) + 1) is as exact as expm1, which NumPy does not vectorise.
-    np.copyto(x, np.tanh(low * x.dtype.type(0.5)) * (np.exp(low) + x.dtype.type(1)), where=x < 0)
+    np.expm1(low, out=low)
+    np.maximum(x, 0, out=x)
+    x += low
 
 
 def _leaky(x: np.ndarray, alpha: float) -> None:

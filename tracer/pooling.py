@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from tracer.windows import Axis
-from tracer.workers import cores, run_blocks
+from tracer.workers import run_blocks
 
 __all__ = ["average", "average_gradient", "counts", "lowest", "maximum", "maximum_choice", "maximum_gradient", "pick_by_choice"]
 
 _PARALLEL_ELEMENTS = 1 << 17
+_BLOCK_BYTES = 1 << 22
 
 
 def lowest(dtype: Any) -> Any:
@@ -58,18 +59,28 @@ def _along(x: np.ndarray, axis: Axis, dim: int, combine: Callable[..., Any], emp
     return out
 
 
-def _over_batch(x: np.ndarray, axes: Sequence[Axis], run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`run` on the images, by several threads where there is enough to do."""
-    if cores == 1 or len(x) < 2 or x.size < _PARALLEL_ELEMENTS:
-        return run(x)
-    out = np.empty((len(x), *(a.out for a in axes), x.shape[-1]), x.dtype)
-    parts = min(len(x), 2 * cores)
-    bounds = [len(x) * i // parts for i in range(parts + 1)]
+def _in_blocks(
+    x: np.ndarray, axes: Sequence[Axis], run: Callable[[np.ndarray, Sequence[Axis]], np.ndarray], kind: Any
+) -> np.ndarray:
+    """`run` on blocks of output rows that stay in the cache, over all cores; at once where the input is small."""
+    per_image = x[0].nbytes
+    if x.nbytes <= _BLOCK_BYTES:
+        return run(x, axes)
+    first = axes[0]
+    out = np.empty((len(x), *(a.out for a in axes), x.shape[-1]), kind)
+    parts = min(first.out, max(1, -(-per_image // _BLOCK_BYTES)))
+    step = -(-first.out // parts)
+    blocks = [(n, r, min(first.out, r + step)) for n in range(len(x)) for r in range(0, first.out, step)]
 
     def work(i: int) -> None:
-        out[bounds[i] : bounds[i + 1]] = run(x[bounds[i] : bounds[i + 1]])
+        n, r0, r1 = blocks[i]
+        begin, end = r0 * first.stride - first.before, (r1 - 1) * first.stride - first.before + first.kernel
+        low = min(max(begin, 0), first.size)
+        high = max(low, min(end, first.size))
+        rows = Axis(high - low, first.kernel, first.stride, 1, low - begin, 0, r1 - r0)
+        out[n, r0:r1] = run(x[n : n + 1, low:high], (rows, *axes[1:]))[0]
 
-    run_blocks(work, parts)
+    run_blocks(work, len(blocks))
     return out
 
 
@@ -79,12 +90,12 @@ def maximum(x: np.ndarray, axes: Sequence[Axis]) -> np.ndarray:
         return np.full((len(x), *(a.out for a in axes), x.shape[-1]), lowest(x.dtype), x.dtype)
     empty = lowest(x.dtype)
 
-    def run(part: np.ndarray) -> np.ndarray:
-        for dim, axis in enumerate(axes, 1):
+    def run(part: np.ndarray, some: Sequence[Axis]) -> np.ndarray:
+        for dim, axis in enumerate(some, 1):
             part = _along(part, axis, dim, np.maximum, empty)
         return part
 
-    out = _over_batch(x, axes, run)
+    out = _in_blocks(x, axes, run, x.dtype)
     return out.copy() if out is x else out
 
 
@@ -105,14 +116,14 @@ def average(x: np.ndarray, axes: Sequence[Axis]) -> np.ndarray:
     shape = (len(x), *(a.out for a in axes), x.shape[-1])
     if not x.size:
         return np.zeros(shape, kind)
-    scale = (1 / counts(axes, np.float64)).astype(wide.dtype)
 
-    def run(part: np.ndarray) -> np.ndarray:
-        for dim, axis in enumerate(axes, 1):
+    def run(part: np.ndarray, some: Sequence[Axis]) -> np.ndarray:
+        scale = (1 / counts(some, np.float64)).astype(wide.dtype)
+        for dim, axis in enumerate(some, 1):
             part = _along(part, axis, dim, np.add, 0)
         return part * scale
 
-    return _over_batch(wide, axes, run).astype(kind, copy=False)
+    return _in_blocks(wide, axes, run, wide.dtype).astype(kind, copy=False)
 
 
 def _taps(axes: Sequence[Axis]) -> list[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:

@@ -107,10 +107,11 @@ def _(logits: np.ndarray, labels: np.ndarray) -> Any:
         backprop = np.exp(shifted)
         total = backprop.sum(axis=-1, keepdims=True)
         np.subtract(np.log(total), shifted, out=shifted)
-        # A label of 0 silences even an infinite logit.
         shifted *= labels
-        shifted[np.broadcast_to(labels == 0, shape)] = 0
         loss = shifted.sum(axis=-1)
+        if np.isnan(loss).any():  # a label of 0 silences even an infinite logit
+            shifted[np.broadcast_to(labels == 0, shape)] = 0
+            loss = shifted.sum(axis=-1)
         backprop /= total
         backprop -= labels
     return loss.astype(kind, copy=False), backprop.astype(kind, copy=False)

@@ -17,12 +17,12 @@ import numpy as np
 
 from savedmodel.format import bundle, v1_checkpoint
 from savedmodel.format.slices import parse_shape_and_slice
-from tracer import infer
+from tracer import infer, lookup
 from tracer.errors import RefusedOpError
 from tracer.registry import op
 from tracer.shapes import TensorShape, unknown_shape
 
-__all__ = ["allow_files"]
+__all__ = ["allow_files", "read_asset"]
 
 
 class _Allowed(threading.local):
@@ -54,6 +54,14 @@ def _check(op_name: str, path: Any) -> str:
         f"op {op_name}: it wants to touch the file {text!r}, and models may not touch files; if you trust the model, run it inside "
         f"`with savedmodel.io_ops.allow_files({os.path.dirname(text)!r}):`"
     )
+
+
+def read_asset(path: bytes) -> bytes:
+    """The content of a file that is an asset of a loaded model or of an object of this process; others are refused."""
+    if os.path.realpath(os.fsdecode(path)) not in lookup.known_assets:
+        _check("that reads a file", path)
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _strings(values: list[str]) -> np.ndarray:
@@ -161,8 +169,7 @@ read_file_op.infer(infer.scalar)
 
 @read_file_op.kernel
 def _(filename: Any) -> Any:
-    with open(_check("ReadFile", filename), "rb") as file:
-        return file.read()
+    return read_asset(filename.item())
 
 
 write_file_op = op("WriteFile(filename: string, contents: string) -> () !stateful").not_differentiable()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from savedmodel import io_ops as _io_ops  # registers the ops that touch files
+from savedmodel import io_ops
 from savedmodel.errors import DataLossError, FormatError, ModelNotFoundError, SavedModelError, UnboundObjectsError
 from savedmodel.format import protos, wire
 from savedmodel.format.tensor_proto import shape_from_proto, tensor_from_proto
@@ -82,7 +82,6 @@ class Loader:
         check_graph_def(self.graph_def, reader.where)
         self._check_objects()
         self.library = deserialize_library(self.graph_def.library, reader.where)
-        self.library.read_asset = _AssetFiles(reader)  # type: ignore[attr-defined]
         self.concrete: dict[str, RestoredConcreteFunction] = {}
         reserve_uids(max((_uid(f.signature.name) for f in self.graph_def.library.function), default=0))
 
@@ -469,13 +468,6 @@ class _LazyHandle(EagerTensor):
         return self._owner.resource_handle._value
 
 
-class _AssetFiles:
-    """Reads the model's own assets, and nothing else."""
-
-    def __init__(self, reader: SavedModelReader):
-        self.reader = reader
-
-
 def _set_attribute(obj: Any, name: str, child: Any) -> None:
     setattr(obj, name, child)
 
@@ -513,9 +505,4 @@ def _function_spec(message: Any) -> FunctionSpec:
     )  # fmt: skip
 
 
-def _read_asset_text(filename: bytes) -> bytes:
-    with open(filename, "rb") as file:
-        return file.read()
-
-
-lookup.set_text_file_reader(_read_asset_text)
+lookup.set_text_file_reader(io_ops.read_asset)

@@ -50,6 +50,8 @@ def _refuse(filename: bytes) -> bytes:
 
 
 read_text_file: Callable[[bytes], bytes] = _refuse
+# Real paths of the files that assets of this process stand for: made by its own code, or belonging to a model that was loaded.
+known_assets: set[str] = set()
 
 
 def set_text_file_reader(reader: Callable[[bytes], bytes] | None) -> None:
@@ -132,6 +134,7 @@ class Asset:
             plain = path if isinstance(path, EagerTensor) else convert_to_tensor(os.fspath(path), dtypes.string)
         self._tensor = AssetPath(plain._value, dtypes.string)
         self._tensor.asset = self
+        known_assets.add(os.path.realpath(os.fsdecode(plain._value.item())))
 
     @property
     def asset_path(self) -> EagerTensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -112,6 +113,8 @@ print_v2_op = op("PrintV2(input: string) -> () !stateful; output_stream: string 
 @print_v2_op.kernel
 def _(text: np.ndarray, *, output_stream: bytes, end: bytes) -> Any:
     where = output_stream.decode(errors="replace")
+    if where == "file://" + os.devnull:
+        return ()
     if where.startswith("file://"):
         raise RefusedOpError(f"op PrintV2: expected output_stream stderr or stdout, received {where!r}; printing to files is not done here")
     line = text.reshape(())[()].decode("utf-8", "replace") + end.decode("utf-8", "replace")

@@ -11,9 +11,9 @@ __version__ = "0.1.0"
 _NAMES: dict[str, tuple[str, str | None]] = {
     "errors": ("savedmodel.errors", None),
     "keras": ("savedmodel.keras", None),
-    "load": ("savedmodel.load", "load"),
-    "open": ("savedmodel.reader", "open"),
-    "save": ("savedmodel.save", "save"),
+    "load": ("savedmodel.loader", "load"),
+    "open": ("savedmodel.reader", "open_model"),
+    "save": ("savedmodel.writer", "save"),
     "tf": ("savedmodel.tf", "tf"),
 }
 

@@ -22,7 +22,7 @@ from savedmodel.keras.saving import serialization
 from savedmodel.keras.saving.metadata_json import decode
 from savedmodel.keras.saving.optimizer_state import restore_optimizer
 from savedmodel.keras.saving.training_config import compile_arguments
-from savedmodel.load import Loader
+from savedmodel.loader import Loader
 from savedmodel.options import LoadOptions
 from savedmodel.reader import SavedModelReader
 from savedmodel.trackable import no_automatic_dependency_tracking_scope
@@ -64,7 +64,7 @@ def load_saved_model(path: Any, custom_objects: Any = None, compile: bool = True
     meta_graph = reader.select(None)
     records = _records(reader, meta_graph)
     if not records:
-        from savedmodel.load import load
+        from savedmodel.loader import load
 
         return load(reader, options=options)
     with registration.CustomObjectScope(custom_objects or {}), serialization.saved_model_scope():

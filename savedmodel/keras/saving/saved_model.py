@@ -9,7 +9,7 @@ from typing import Any
 from savedmodel.keras.saving.layer_children import saving_options
 from savedmodel.keras.saving.layer_records import metadata_bytes
 from savedmodel.options import SaveOptions
-from savedmodel.save import SavedModelWriter
+from savedmodel.writer import SavedModelWriter
 
 __all__ = ["save_saved_model"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 __all__ = [
     "bessel_i", "bessel_j", "bessel_k", "bessel_y", "betainc", "dawsn", "digamma", "erf", "erf_float32", "erfc", "erfinv", "expint",
-    "fresnel", "igamma", "igamma_grad_a", "igammac", "lgamma", "ndtri", "polygamma", "random_gamma_grad", "spence", "zeta",
+    "fresnel", "igamma", "igamma_grad_a", "igammac", "lgamma", "ndtri", "polygamma", "spence", "zeta",
 ]  # fmt: skip
 
 _EPS = 2.0**-53
@@ -350,13 +350,6 @@ def igamma_grad_a(a: np.ndarray, x: np.ndarray) -> np.ndarray:
     prefix = np.exp(u * np.log(v) - v - lgamma(u + 1))
     out = prefix * (total_slope + total * (np.log(v) - digamma(u + 1)))
     return np.where(good, out, np.where((x == 0) & (a > 0), 0.0, np.nan))
-
-
-def random_gamma_grad(alpha: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    """The derivative of a gamma sample in its shape `alpha`, at fixed probability."""
-    alpha, sample = (np.array(v) for v in np.broadcast_arrays(alpha, sample))
-    density = np.exp((alpha - 1) * np.log(sample) - sample - lgamma(alpha))
-    return -igamma_grad_a(alpha, sample) / density
 
 
 def betainc(a: np.ndarray, b: np.ndarray, x: np.ndarray) -> np.ndarray:

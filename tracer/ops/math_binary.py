@@ -133,7 +133,11 @@ add_op = _binary(
     "T: {bfloat16, half, float, double, uint8, int8, int16, int32, int64, complex64, complex128, string}",
     _add_strings_too,
 )
-sub_op = _binary(f"Sub(x: T, y: T) -> (z: T); T: {_ALL}", np.subtract)
+sub_op = _binary(
+    "Sub(x: T, y: T) -> (z: T); "
+    "T: {bfloat16, half, float, double, uint8, int8, uint16, int16, int32, int64, complex64, complex128, uint32, uint64}",
+    np.subtract,
+)
 mul_op = _binary(f"Mul(x: T, y: T) -> (z: T) !commutative; T: {_ALL}", np.multiply)
 real_div_op = _binary(f"RealDiv(x: T, y: T) -> (z: T); T: {_ALL}", _real_divide)
 div_op = _binary(f"Div(x: T, y: T) -> (z: T); T: {_ALL}", _divide)

@@ -154,9 +154,6 @@ zeta_op = _binary("Zeta(x: T, q: T) -> (z: T); T: {float, double}", special.zeta
 igamma_op = _binary(f"Igamma(a: T, x: T) -> (z: T); T: {_REAL}", special.igamma)
 igammac_op = _binary(f"Igammac(a: T, x: T) -> (z: T); T: {_REAL}", special.igammac)
 igamma_grad_a_op = _binary("IgammaGradA(a: T, x: T) -> (z: T); T: {float, double}", special.igamma_grad_a)
-random_gamma_grad_op = _binary(
-    "RandomGammaGrad(alpha: T, sample: T) -> (output: T); T: {float, double}", special.random_gamma_grad
-)
 betainc_op = op("Betainc(a: T, b: T, x: T) -> (z: T); T: {float, double}")
 betainc_op.kernel(_in_float64(special.betainc))
 

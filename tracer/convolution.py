@@ -17,7 +17,7 @@ from tracer.workers import scratch
 
 __all__ = ["backward_filter", "backward_input", "forward"]
 
-BLOCK_BYTES = 1 << 21
+BLOCK_BYTES = 1 << 22
 """How much of the gathered patches one product reads."""
 _LEAST_POSITIONS = 384
 """Positions that a product should have at least, so that packing a large filter for it pays."""

@@ -20,7 +20,7 @@ from tracer.workers import cores, run_blocks, scratch
 __all__ = ["backward_filter", "backward_input", "forward"]
 
 _BLOCK_BYTES = 1 << 19
-_PARALLEL_BYTES = 1 << 18
+_PARALLEL_BYTES = 1 << 20
 
 Finish = Callable[[np.ndarray], Any]
 

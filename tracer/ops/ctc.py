@@ -266,6 +266,10 @@ def _(inputs: np.ndarray, lengths: np.ndarray, *, beam_width: int, top_paths: in
 # -- functions -------------------------------------------------------------------------------------------------------
 
 
+_IMPOSSIBLE = 707.1
+"""The loss of dense labels that need more time than there is: what TensorFlow takes for -log 0."""
+
+
 def _is_short(dtype: Any) -> bool:
     return dtype in (tf.float16, tf.bfloat16)
 
@@ -283,7 +287,8 @@ def ctc_loss(
         blank_index: the class of the blank, 0 unless given for dense labels; negative counts from the end.
 
     Raises:
-        ValueError: sparse labels without a blank index, or (when run) labels that need more time than there is.
+        ValueError: sparse labels without a blank index, or (when run) sparse labels that need more time than there is. Dense labels
+            that do have a large constant loss, about what TensorFlow gives them, and no gradient.
     """
     with name_scope(name or "ctc_loss"):
         is_sparse = hasattr(labels, "indices") and hasattr(labels, "dense_shape")
@@ -310,7 +315,12 @@ def ctc_loss(
             indices = tf.where(mask)
             values = tf.cast(tf.gather_nd(dense, indices), tf.int32)
         values = tf.where(values < blank_index, values, values - 1)
-        loss = raw.CTCLoss(logits, indices, values, tf.cast(logit_length, tf.int32))[0]
+        logit_length = tf.cast(logit_length, tf.int32)
+        loss = raw.CTCLoss(logits, indices, values, logit_length, ignore_longer_outputs_than_inputs=not is_sparse)[0]
+        if not is_sparse:
+            repeats = tf.reduce_sum(tf.cast(tf.logical_and(tf.equal(dense[:, 1:], dense[:, :-1]), mask[:, 1:]), tf.int32), 1)
+            needed = tf.reduce_sum(tf.cast(mask, tf.int32), 1) + repeats
+            loss = tf.where(needed > logit_length, tf.constant(_IMPOSSIBLE, dtype=loss.dtype), loss)
         return tf.cast(loss, kind) if _is_short(kind) else loss
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer.dispatch import name_scope, raw
+from tracer.dtypes import int64
 from tracer.errors import InvalidArgumentError
 from tracer.public import public, tf
 from tracer.tensor import convert_to_tensor
@@ -140,7 +141,7 @@ def avg_pool3d(input: Any, ksize: Any, strides: Any, padding: str, data_format: 
 
 @public("nn.max_pool_with_argmax")
 def max_pool_with_argmax(
-    input: Any, ksize: Any, strides: Any, padding: str, data_format: str = "NHWC", output_dtype: Any = None,
+    input: Any, ksize: Any, strides: Any, padding: str, data_format: str = "NHWC", output_dtype: Any = int64,
     include_batch_in_index: bool = False, name: str | None = None,
 ) -> Any:  # fmt: skip
     """The maximum over windows and the flat index of the cell that has it, ((b · height + y) · width + x) · channels + c."""
@@ -148,7 +149,7 @@ def max_pool_with_argmax(
         raise InvalidArgumentError(f"`data_format` values other than 'NHWC' are not supported. Received: data_format={data_format}")
     return raw.MaxPoolWithArgmax(
         input, ksize=_entries(ksize, 2, False, "ksize"), strides=_entries(strides, 2, False, "strides"), padding=padding,
-        Targmax=tf.int64 if output_dtype is None else output_dtype, include_batch_in_index=include_batch_in_index, name=name,
+        Targmax=output_dtype, include_batch_in_index=include_batch_in_index, name=name,
     )  # fmt: skip
 
 

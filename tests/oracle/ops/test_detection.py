@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.oracle.compare import compare_op, tf
 
+from tests.oracle.compare import compare_op, tf
 from tracer.dispatch import raw
 from tracer.public import tf as ours
 

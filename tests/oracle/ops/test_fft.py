@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.oracle.compare import compare_calls, compare_op, tf
 
+from tests.oracle.compare import compare_calls, compare_op, tf
 from tracer.public import tf as ours
 
 RNG = np.random.RandomState(5)

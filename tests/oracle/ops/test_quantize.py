@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.oracle.compare import compare_op, tf
 
+from tests.oracle.compare import compare_op, tf
 from tracer.dispatch import raw
 from tracer.tensor import convert_to_tensor
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.oracle.compare import tf
 
+from tests.oracle.compare import tf
 from tracer.dispatch import raw
 from tracer.dtypes import as_dtype
 from tracer.functions import function

@@ -345,7 +345,7 @@ class RaggedTensor:
         found = raw.UpperBound(
             sorted_inputs=raw.ExpandDims(input=splits, dim=0), values=raw.ExpandDims(input=positions, dim=0), out_type=dtype
         )
-        return raw.Squeeze(input=found, axis=[0]) - 1
+        return raw.Squeeze(input=found, squeeze_dims=[0]) - 1
 
     def nested_value_rowids(self, name: str | None = None) -> tuple[Any, ...]:
         out, part = [], self
@@ -516,7 +516,7 @@ def _match_values(values: Any, partition: Any) -> Any:
 def _longest(splits: Any) -> Any:
     lengths = splits[1:] - splits[:-1]
     padded = raw.ConcatV2(values=[_zero(splits.dtype), lengths], axis=0)
-    return raw.Max(input=padded, axis=0, keep_dims=False)
+    return raw.Max(input=padded, reduction_indices=0, keep_dims=False)
 
 
 def _check_splits(splits: Any, values: Any) -> None:

@@ -79,7 +79,7 @@ def _spread(dense: Any, like: RaggedTensor) -> Any:
     for _ in range(like.ragged_rank):
         rowids = part.value_rowids()
         if result.shape.rank is not None and result.shape[1] == 1:
-            result = raw.GatherV2(params=raw.Squeeze(input=result, axis=[1]), indices=rowids, axis=0)
+            result = raw.GatherV2(params=raw.Squeeze(input=result, squeeze_dims=[1]), indices=rowids, axis=0)
         else:
             if part.uniform_row_length is None and isinstance(part.row_splits, EagerTensor):
                 lengths = np.diff(part.row_splits._value)
@@ -200,7 +200,7 @@ def from_tensor(
         given = _cast(given, splits_dtype)
         given = raw.Maximum(x=raw.Minimum(x=given, y=columns), y=convert_to_tensor(0, splits_dtype))
         mask = raw.ExpandDims(input=raw.Range(start=convert_to_tensor(0, splits_dtype), limit=columns, delta=convert_to_tensor(1, splits_dtype)), dim=0) < raw.ExpandDims(input=given, dim=1)
-        positions = raw.Where(condition=mask)
+        positions = raw.Where(input=mask)
         return cls(raw.GatherNd(params=x, indices=positions), lengths_to_splits(given))
     return cls.from_uniform_row_length(
         merge_outer(x, 2), convert_to_tensor(x.shape[1], splits_dtype) if rank is not None and x.shape[1] is not None else columns,

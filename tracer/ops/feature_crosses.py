@@ -73,16 +73,24 @@ def _hasher(buckets: int, key: int) -> Callable[[tuple[Any, ...]], int]:
     return combine
 
 
-def _salted_hasher(buckets: int, strong: bool, salt: tuple[int, int]) -> Callable[[tuple[Any, ...]], int]:
+def _salted_hash(strong: bool, salt: tuple[int, int], dense: bool) -> Callable[[Any], int]:
+    """A feature's hash in SparseCrossHashed: of integers, dense ones are taken as they are, of sparse ones the low four bytes are hashed."""
+
     def hash_of(feature: Any) -> int:
         if not isinstance(feature, bytes):
-            return feature & _MASK
+            if dense:
+                return feature & _MASK
+            feature = (feature & 0xFFFFFFFF).to_bytes(4, "little")
         return siphash24(salt, feature) if strong else fingerprint64(feature)
 
-    def combine(features: tuple[Any, ...]) -> int:
-        found = hash_of(features[0])
-        for feature in features[1:]:
-            found = fingerprint_cat64(found, hash_of(feature))
+    return hash_of
+
+
+def _hash_joiner(buckets: int) -> Callable[[tuple[Any, ...]], int]:
+    def combine(hashes: tuple[Any, ...]) -> int:
+        found = hashes[0]
+        for h in hashes[1:]:
+            found = fingerprint_cat64(found, h)
         return found % (buckets or _MAX)
 
     return combine
@@ -154,8 +162,12 @@ cross_hashed_op.infer(_sparse_rule)
 def _(*inputs: np.ndarray, N: int) -> Any:
     *features, buckets, strong, salt = inputs
     columns, batch = _columns(*_split_inputs(features, N))
-    combine = _salted_hasher(int(buckets), bool(strong), (int(salt[0]), int(salt[1])))
-    return _as_sparse(_cross(columns, batch, combine), False)
+    key = (int(salt[0]), int(salt[1]))
+    hashed = []
+    for i, column in enumerate(columns):
+        hash_of = _salted_hash(bool(strong), key, dense=i >= N)
+        hashed.append([[hash_of(f) for f in row] for row in column])
+    return _as_sparse(_cross(hashed, batch, _hash_joiner(int(buckets))), False)
 
 
 ragged_cross_op = op(
@@ -227,17 +239,11 @@ def sparse_cross(inputs: Any, name: str | None = None, separator: str | None = N
 @public("sparse.cross_hashed")
 def sparse_cross_hashed(inputs: Any, num_buckets: int = 0, hash_key: int | None = None, name: str | None = None) -> SparseTensor:
     """The crosses of the inputs' features, hashed into `num_buckets` (0: all of int64)."""
-    parts = _sparse_and_dense(inputs)
     found = raw.SparseCross(
-        **parts, hashed_output=True, num_buckets=num_buckets, hash_key=_DEFAULT_KEY if hash_key is None else hash_key,
-        out_type="int64", internal_type=_internal_type(parts), name=name,
+        **_sparse_and_dense(inputs), hashed_output=True, num_buckets=num_buckets, hash_key=_DEFAULT_KEY if hash_key is None else hash_key,
+        out_type="int64", internal_type="int64", name=name,
     )  # fmt: skip
     return SparseTensor(*found)
-
-
-def _internal_type(parts: dict[str, Any]) -> str:
-    tensors = [*parts["values"], *parts["dense_inputs"]]
-    return "string" if any(t.dtype.name == "string" for t in tensors) else "int64"
 
 
 def _ragged_cross(inputs: Any, hashed: bool, buckets: int, key: int | None, name: str | None) -> RaggedTensor:

@@ -246,11 +246,11 @@ def _(node: Any, grad: Any) -> Any:
     )[0]
     added = raw.Rank(input=kept) - raw.Rank(input=default)
     lead = raw.Range(start=0, limit=added, delta=1)
-    total = raw.Sum(input=kept, axis=lead)
+    total = raw.Sum(input=kept, reduction_indices=lead)
     # Dimensions of size 1 of the default were broadcast too.
     total_shape, own = raw.Shape(input=total), raw.Shape(input=default)
-    wide = raw.Reshape(tensor=raw.Where(condition=raw.NotEqual(x=total_shape, y=own)), shape=[-1])
-    total = raw.Reshape(tensor=raw.Sum(input=total, axis=raw.Cast(x=wide, DstT=dtypes.int32), keep_dims=True), shape=own)
+    wide = raw.Reshape(tensor=raw.Where(input=raw.NotEqual(x=total_shape, y=own)), shape=[-1])
+    total = raw.Reshape(tensor=raw.Sum(input=total, reduction_indices=raw.Cast(x=wide, DstT=dtypes.int32), keep_dims=True), shape=own)
     return [None, d_values, total, *[None] * len(partitions)]
 
 

@@ -98,10 +98,10 @@ def _sparse_counts(
     if len(values) and values.min() < 0:
         raise InvalidArgumentError(f"{where}: Input values must all be non-negative, received {values.min()}")
     inside = np.ones(len(values), bool) if maxlength < 0 else values < maxlength
-    width = int(values[inside].max()) + 1 if inside.any() else 0
-    width = max(width, minlength)
-    if maxlength >= 0:
-        width = min(width, maxlength) if width > maxlength else width
+    if maxlength > 0:
+        width = maxlength
+    else:
+        width = max(int(values[inside].max()) + 1 if inside.any() else 0, minlength)
     kept_rows, kept = rows[inside].astype(np.int64), values[inside].astype(np.int64)
     keys = kept_rows * max(width, 1) + kept
     unique, inverse = np.unique(keys, return_inverse=True)

@@ -148,7 +148,7 @@ def boolean_mask(data: Any, mask: Any, name: str | None = None) -> Any:
         if not rank:
             raise InvalidArgumentError("mask cannot be scalar.")
         if rank == 1:
-            return _gather(data, raw.Squeeze(input=raw.Where(condition=mask), axis=[1]))
+            return _gather(data, raw.Squeeze(input=raw.Where(input=mask), squeeze_dims=[1]))
         mask = RaggedTensor.from_tensor(mask, ragged_rank=rank - 1)
     if not is_ragged(data):
         data = RaggedTensor.from_tensor(data, ragged_rank=mask.ragged_rank, row_splits_dtype=mask.row_splits.dtype)
@@ -158,7 +158,7 @@ def boolean_mask(data: Any, mask: Any, name: str | None = None) -> Any:
     dtype = data.row_splits.dtype
     kept = raw.Cast(x=mask.values, DstT=dtype)
     counts = raw.UnsortedSegmentSum(data=kept, segment_ids=mask.value_rowids(), num_segments=mask.nrows())
-    chosen = raw.Squeeze(input=raw.Where(condition=mask.values), axis=[1])
+    chosen = raw.Squeeze(input=raw.Where(input=mask.values), squeeze_dims=[1])
     return RaggedTensor(_gather(data.values, chosen), lengths_to_splits(_cast(counts, dtype)))
 
 

@@ -389,7 +389,8 @@ def _(
     total = np.zeros(len(both), a_values.dtype)
     np.add.at(total, a, a_values)
     np.add.at(total, b, b_values)
-    keep = np.abs(total) >= thresh[()]
+    in_both = np.isin(np.arange(len(both)), a) & np.isin(np.arange(len(both)), b)
+    keep = ~in_both | (np.abs(total) >= thresh[()])
     return _unlinear(both[keep], a_shape), total[keep], a_shape
 
 

@@ -35,7 +35,7 @@ def from_dense(tensor: Any, name: str | None = None) -> SparseTensor:
     """The entries of a dense tensor that are not zero (not empty, for strings)."""
     x = convert_to_tensor(tensor)
     nonzero = x if x.dtype == dtypes.bool else raw.NotEqual(x=x, y=_zero_of(x.dtype))
-    indices = raw.Where(condition=nonzero)
+    indices = raw.Where(input=nonzero)
     return SparseTensor(indices, raw.GatherNd(params=x, indices=indices), raw.Shape(input=x, out_type=dtypes.int64))
 
 
@@ -111,7 +111,7 @@ def transpose(sp_input: Any, perm: Any = None, name: str | None = None) -> Spars
 def retain(sp_input: Any, to_retain: Any) -> SparseTensor:
     """The entries where the bool vector `to_retain` is true."""
     sp = as_sparse(sp_input)
-    keep = raw.Reshape(tensor=raw.Where(condition=convert_to_tensor(to_retain, dtypes.bool)), shape=[-1])
+    keep = raw.Reshape(tensor=raw.Where(input=convert_to_tensor(to_retain, dtypes.bool)), shape=[-1])
     indices = raw.GatherV2(params=sp.indices, indices=keep, axis=0)
     return SparseTensor(indices, raw.GatherV2(params=sp.values, indices=keep, axis=0), sp.dense_shape)
 
@@ -123,7 +123,7 @@ def reset_shape(sp_input: Any, new_shape: Any = None) -> SparseTensor:
     if new_shape is None:
         rank = sp.dense_shape.shape[0]
         padded = raw.ConcatV2(values=[raw.Fill(dims=_int64([1, rank or 0]), value=_int64(-1)), sp.indices], axis=0)
-        shape = raw.Max(input=padded, axis=0) + 1
+        shape = raw.Max(input=padded, reduction_indices=0) + 1
     else:
         shape = _int64(new_shape)
         old, new = constant_value(sp.dense_shape), constant_value(shape)
@@ -151,7 +151,7 @@ def concat(axis: int, sp_inputs: Any, expand_nonconcat_dims: bool = False, name:
     if expand_nonconcat_dims:
         rank = items[0].dense_shape.shape[0] or 0
         at = axis % rank
-        widest = raw.Max(input=raw.Pack(values=shapes), axis=0)
+        widest = raw.Max(input=raw.Pack(values=shapes), reduction_indices=0)
         shapes = [raw.ConcatV2(values=[widest[:at], s[at : at + 1], widest[at + 1 :]], axis=0) for s in shapes]
     found = raw.SparseConcat(
         indices=[s.indices for s in items], values=[s.values for s in items], shapes=shapes, concat_dim=axis, name=name

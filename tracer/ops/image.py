@@ -867,3 +867,77 @@ def combined_non_max_suppression(
         boxes, scores, max_output_size_per_class, max_total_size, iou_threshold, score_threshold, pad_per_class=pad_per_class,
         clip_boxes=clip_boxes, name=name,
     )  # fmt: skip
+
+
+def _overlaps(boxes: Any) -> Any:
+    """Intersection over union of every pair: boxes (b, n, 4) to (b, n, n)."""
+    top, left, bottom, right = raw.Split(2, boxes, num_split=4)
+
+    def turned(x: Any) -> Any:
+        return raw.Transpose(x, [0, 2, 1])
+
+    zero = np.zeros((), boxes.dtype.numpy)
+    height = raw.Maximum(raw.Minimum(bottom, turned(bottom)) - raw.Maximum(top, turned(top)), zero)
+    width = raw.Maximum(raw.Minimum(right, turned(right)) - raw.Maximum(left, turned(left)), zero)
+    area, common = (bottom - top) * (right - left), height * width
+    return common / (area + turned(area) - common + _constant(1e-8, boxes.dtype))
+
+
+@public("image.non_max_suppression_padded")
+def non_max_suppression_padded(
+    boxes, scores, max_output_size, iou_threshold=0.5, score_threshold=float("-inf"), pad_to_max_output_size=False, name=None,
+    sorted_input=False, canonicalized_coordinates=False, tile_size=512,
+):  # fmt: skip
+    """Greedy suppression over a batch (…, n): (indices padded with 0 to max_output_size, how many are valid).
+
+    All pairs of boxes are compared at once; `tile_size` changes nothing but memory in TensorFlow and is ignored.
+    """
+    boxes, scores = convert_to_tensor(boxes), convert_to_tensor(scores)
+    if not pad_to_max_output_size and boxes.shape.rank is not None and boxes.shape.rank > 2:
+        raise InvalidArgumentError(f"'pad_to_max_output_size' (value {pad_to_max_output_size}) must be True for batched input")
+    size = _known(max_output_size)
+    outer, count = raw.Shape(boxes)[:-2], raw.Shape(boxes)[-2]
+    flat = raw.Reshape(boxes, raw.Pack([-1, count, 4]))
+    values = raw.Reshape(scores, raw.Pack([-1, count]))
+    if isinstance(score_threshold, Tensor) or score_threshold != float("-inf"):
+        mask = raw.Cast(raw.Greater(values, score_threshold), DstT=values.dtype)
+        values, flat = values * mask, flat * raw.ExpandDims(raw.Cast(mask, DstT=flat.dtype), 2)
+    if not canonicalized_coordinates:
+        y1, x1, y2, x2 = raw.Split(2, flat, num_split=4)
+        # As in TensorFlow, the first box tells for all of them which corners are given.
+        y_first, x_first = raw.LessEqual(y1[0, 0, 0], y2[0, 0, 0]), raw.LessEqual(x1[0, 0, 0], x2[0, 0, 0])
+        pick = raw.SelectV2
+        flat = raw.ConcatV2([pick(y_first, y1, y2), pick(x_first, x1, x2), pick(y_first, y2, y1), pick(x_first, x2, x1)], 2)
+    order = None
+    if not sorted_input:
+        _, order = raw.TopKV2(values, count)
+        flat = tf.gather(flat, order, axis=1, batch_dims=1)
+    flat = raw.Cast(flat, DstT=dtypes.float32)
+    threshold = raw.Cast(convert_to_tensor(iou_threshold), DstT=dtypes.float32)
+    overlap = _overlaps(flat)
+    place = raw.Range(0, count, 1)
+    later = raw.Greater(raw.Reshape(place, [1, -1]), raw.Reshape(place, [-1, 1]))
+    pairs = raw.LogicalAnd(raw.ExpandDims(later, 0), raw.GreaterEqual(overlap, threshold))
+
+    def suppress(i: Any, alive: Any) -> Any:
+        # Box i, if it still stands, drops all later boxes that overlap it.
+        row = raw.LogicalAnd(tf.gather(pairs, i, axis=1), raw.ExpandDims(tf.gather(alive, i, axis=1), 1))
+        return i + 1, raw.LogicalAnd(alive, raw.LogicalNot(row))
+
+    exists = raw.Any(raw.Greater(flat, _F(0)), [2])
+    _, alive = tf.while_loop(lambda i, alive: raw.Less(i, count), suppress, [tf.constant(0), raw.Fill(raw.Shape(values), True)])
+    kept = raw.LogicalAnd(alive, exists)
+    # Kept boxes first, in their order; the rest counts as nothing.
+    width = raw.Maximum(count, size)
+    rank = raw.SelectV2(kept, raw.ExpandDims(count - place, 0), raw.Cast(0, DstT=dtypes.int32))
+    rank = raw.Pad(rank, raw.Pack([[0, 0], raw.Pack([0, width - count])]))
+    best, _ = raw.TopKV2(rank, size)
+    index = raw.Minimum(count - best, count - 1)
+    if order is not None:
+        index = tf.gather(order, index, axis=1, batch_dims=1)
+    valid = raw.Minimum(raw.Sum(raw.Cast(kept, DstT=dtypes.int32), [1]), size)
+    index = raw.SelectV2(raw.Less(raw.ExpandDims(raw.Range(0, size, 1), 0), raw.ExpandDims(valid, 1)), index, raw.ZerosLike(index))
+    valid = raw.Reshape(valid, outer)
+    if not pad_to_max_output_size:
+        return index[0, :valid], valid
+    return raw.Reshape(index, raw.ConcatV2([outer, raw.Pack([size])], 0)), valid

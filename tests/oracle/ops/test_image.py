@@ -106,3 +106,13 @@ def test_boxes() -> None:
     check("crop_and_resize", IMAGE, boxes, np.array([0, 1, 1, 0], np.int32), crop_size=[4, 5])
     check("extract_patches", IMAGE, sizes=[1, 3, 3, 1], strides=[1, 2, 2, 1], rates=[1, 1, 1, 1], padding="SAME")
     check("stateless_sample_distorted_bounding_box", np.array([20, 30, 3], np.int32), boxes[None], seed=[1, 2])
+
+
+def test_padded_suppression() -> None:
+    corner, size = RNG.rand(3, 20, 2), RNG.rand(3, 20, 2) * 0.5 + 0.05
+    boxes, scores = np.concatenate([corner, corner + size], 2).astype(np.float32), RNG.rand(3, 20).astype(np.float32)
+    for count in (4, 30):
+        for least in (float("-inf"), 0.4):
+            arguments = {"max_output_size": count, "iou_threshold": 0.4, "score_threshold": least}
+            check("non_max_suppression_padded", boxes, scores, limits={"static": False}, pad_to_max_output_size=True, **arguments)
+            check("non_max_suppression_padded", boxes[0], scores[0], limits={"static": False}, **arguments)

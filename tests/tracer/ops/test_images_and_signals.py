@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.tracer.check import check_gradients, check_traced
 
+from tests.tracer.check import check_gradients, check_traced
 from tracer.dispatch import raw
 from tracer.errors import InvalidArgumentError
 from tracer.public import tf

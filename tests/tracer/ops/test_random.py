@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.tracer.check import check_traced
 
+from tests.tracer.check import check_traced
 from tracer import random as streams
 from tracer import random_distributions as draw
 from tracer.dispatch import raw

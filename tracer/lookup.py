@@ -96,7 +96,7 @@ def text_file_entries(
                 f"Invalid number of columns in {where} line {number} ({line!r}) : expected at least {columns} got {len(parts)}"
             )
         yield (
-            _field(line, parts, number, key_index, key_dtype, 0, where),
+            _field(line, parts, number, key_index, key_dtype, offset, where),
             _field(line, parts, number, value_index, value_dtype, offset, where),
         )
 
@@ -219,7 +219,7 @@ class TextFileInitializer(TableInitializerBase):
     Args:
         key_index, value_index: a column, or TextFileIndex.WHOLE_LINE or LINE_NUMBER.
         vocab_size: how many lines to take; all by default.
-        value_index_offset: added to line numbers used as values.
+        value_index_offset: added to line numbers.
     """
 
     def __init__(

@@ -52,10 +52,23 @@ def _to_int64(x: np.ndarray) -> np.ndarray:
     return out
 
 
+# How many elements TensorFlow's kernel converts at once, by source and target; the rest of an array goes one by one.
+_PACKET = {("float64", 1): 16, ("float64", 2): 16, ("float16", 1): 8, ("float16", 2): 4, ("bfloat16", 1): 8, ("bfloat16", 2): 4}
+
+
 def _to_small(dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-    """Through int32, then into range: what packing instructions do."""
+    """Through int32; into range where packing instructions do it, cut to the low bits in what is left over."""
     info = np.iinfo(dtype)
-    return lambda x: np.clip(_to_int32(x), info.min, info.max).astype(dtype)
+
+    def convert(x: np.ndarray) -> np.ndarray:
+        wide = _to_int32(x)
+        out = np.clip(wide, info.min, info.max).astype(dtype)
+        left = x.size % _PACKET.get((x.dtype.name, dtype.itemsize), 32)
+        if left:
+            out.reshape(-1)[-left:] = wide.reshape(-1)[-left:].astype(dtype)
+        return out
+
+    return convert
 
 
 def _to_uint32(x: np.ndarray) -> np.ndarray:

@@ -50,7 +50,12 @@ def _sigmoid(x: np.ndarray) -> Any:
     return np.reciprocal(out)
 
 
+_SMALLEST = {np.dtype(t): np.finfo(t).tiny for t in (np.float32, np.float64)}
+
+
 def _sign(x: np.ndarray) -> Any:
+    if x.dtype in _SMALLEST:  # TensorFlow's CPU takes denormals for zeros, and gives them back
+        return np.where(np.abs(x) < _SMALLEST[x.dtype], x, np.sign(x))
     if x.dtype.kind != "c":
         return np.sign(x)
     size = np.abs(x)

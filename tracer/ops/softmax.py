@@ -43,7 +43,12 @@ def _(x: np.ndarray) -> Any:
     with np.errstate(all="ignore"):
         out = _shifted(x)
         np.exp(out, out=out)
-        out /= out.sum(axis=-1, keepdims=True)
+        total = out.sum(axis=-1, keepdims=True)
+        out /= total
+        if np.isnan(total).any():
+            # TensorFlow's kernel gives NaN where a row is NaN or infinite, and 0 in the rest of that row.
+            endless = np.isnan(x) | (x == np.inf)
+            out = np.where(endless.any(axis=-1, keepdims=True), np.where(endless, np.nan, 0.0), out)
     return out.astype(x.dtype, copy=False)
 
 

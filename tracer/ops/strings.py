@@ -195,7 +195,15 @@ def _(inputs: np.ndarray, ids: np.ndarray, count: np.ndarray, *, separator: byte
     for row, segment in enumerate(ids.ravel().tolist()):
         for column in range(width):
             groups[segment][column].append(table[row, column])
-    return array_of_bytes([separator.join(g) for segment in groups for g in segment], (total, *inner))
+    return array_of_bytes([_join_after_empty(separator, g) for segment in groups for g in segment], (total, *inner))
+
+
+def _join_after_empty(separator: bytes, parts: list[bytes]) -> bytes:
+    """Joined as TensorFlow's kernel does: no separator while the result is still empty."""
+    out = b""
+    for part in parts:
+        out = out + separator + part if out else part
+    return out
 
 
 # -- splitting -------------------------------------------------------------------------------------------------------

@@ -104,13 +104,23 @@ def _(images: np.ndarray, size: np.ndarray, *, align_corners: bool, half_pixel_c
     x0, x1, dx = _linear_taps(width, images.shape[2], align_corners, half_pixel_centers)
     dx, dy = dx[:, None], dy[:, None, None]
 
-    def line(rows: np.ndarray) -> np.ndarray:
-        band = images[:, rows].astype(_F)
-        left, right = band[:, :, x0], band[:, :, x1]
-        return left + (right - left) * dx
+    def across(rows: np.ndarray) -> np.ndarray:
+        left = np.take(rows, x0, axis=2).astype(_F, copy=False)
+        out = np.take(rows, x1, axis=2).astype(_F, copy=False)
+        out -= left
+        out *= dx
+        out += left
+        return out
 
-    top, bottom = line(y0), line(y1)
-    return top + (bottom - top) * dy
+    if images.shape[1] < 2 * height:  # cheaper to interpolate every row once
+        lines = across(images)
+        top, out = np.take(lines, y0, axis=1), np.take(lines, y1, axis=1)
+    else:
+        top, out = across(np.take(images, y0, axis=1)), across(np.take(images, y1, axis=1))
+    out -= top
+    out *= dy
+    out += top
+    return out
 
 
 @bilinear_op.gradient

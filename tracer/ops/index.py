@@ -945,6 +945,7 @@ PUBLIC = {
     "image.is_jpeg": "decode_image",
     "image.non_max_suppression": "image",
     "image.non_max_suppression_overlaps": "image",
+    "image.non_max_suppression_padded": "image",
     "image.non_max_suppression_with_scores": "image",
     "image.pad_to_bounding_box": "image",
     "image.per_image_standardization": "image",

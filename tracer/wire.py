@@ -163,24 +163,25 @@ def read_sequence_example(data: bytes) -> tuple[dict[bytes, Feature], dict[bytes
     return context, lists
 
 
-def write_feature(kind: str, values: Iterable[Any]) -> bytes:
-    """A serialized Feature."""
+def write_feature(kind: str, values: Iterable[Any], packed: bool = True) -> bytes:
+    """A serialized Feature, its numbers packed together or each a field of its own."""
     if kind == "bytes":
-        body = b"".join(bytes_field(1, v) for v in values)
-    elif kind == "float":
-        packed = np.asarray(list(values), "<f4").tobytes()
-        body = bytes_field(1, packed) if packed else b""
+        return bytes_field(1, b"".join(bytes_field(1, v) for v in values))
+    if kind == "float":
+        each, tag = [struct.pack("<f", v) for v in values], varint(1 << 3 | 5)
     else:
-        packed = b"".join(varint(int(v)) for v in values)
-        body = bytes_field(1, packed) if packed else b""
+        each, tag = [varint(int(v)) for v in values], varint(1 << 3)
+    joined = b"".join(each)
+    body = b"".join(tag + e for e in each) if not packed else bytes_field(1, joined) if joined else b""
     return bytes_field(_NUMBERS[kind], body)
 
 
-def write_example(features: dict[bytes, tuple[str, Iterable[Any]]]) -> bytes:
-    """A serialized Example, features by ascending name."""
-    entries = b"".join(
-        bytes_field(1, bytes_field(1, k) + bytes_field(2, write_feature(*features[k]) if features[k][0] else b"")) for k in sorted(features)
-    )
+def write_example(features: dict[bytes, tuple[str, Iterable[Any]]], packed: bool = True) -> bytes:
+    """A serialized Example, features in the order given; a feature of kind "" has no values."""
+    entries = b""
+    for name, (kind, values) in features.items():
+        body = write_feature(kind, values, packed) if kind else b""
+        entries += bytes_field(1, bytes_field(1, name) + bytes_field(2, body))
     return bytes_field(1, entries)
 
 

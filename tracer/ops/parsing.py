@@ -315,7 +315,7 @@ def _from_json(text: bytes) -> bytes:
                 out[name.encode()] = (kind, [float(v) for v in values] if kind == "float" else [int(v) for v in values] if kind == "int64" else values)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError, binascii.Error) as error:
         raise InvalidArgumentError(f"Error while parsing JSON: expected an Example, received {text[:60]!r} ({error})") from None
-    return write_example(out)
+    return write_example(out, packed=False)
 
 
 json_op.kernel(lambda strings: map_bytes(_from_json, strings))

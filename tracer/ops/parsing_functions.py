@@ -13,7 +13,7 @@ from tracer.dispatch import raw
 from tracer.dtypes import as_dtype
 from tracer.errors import InvalidArgumentError
 from tracer.public import public
-from tracer.ragged import RaggedTensor, is_ragged
+from tracer.ragged import RaggedTensor
 from tracer.shapes import TensorShape
 from tracer.sparse import SparseTensor
 from tracer.tensor import convert_to_tensor
@@ -290,16 +290,6 @@ def _parse_sequence(serialized: Any, context: Any, sequence: Any, name: str | No
         lists[key] = steps if single else RaggedTensor(steps, o)
     context_out = {k: _finish(k, f, parsed, single) for k, f in (context or {}).items()}
     lengths: dict[str, Any] = dict(zip(dense, fl))
-    for key in [*sparse, *ragged]:
-        value = lists[key]
-        if is_ragged(value):
-            lengths[key] = value.nrows() if single else value.row_lengths()
-        elif not single:
-            steps = value.indices[:, 1] + 1
-            lengths[key] = raw.Maximum(
-                x=raw.UnsortedSegmentMax(data=steps, segment_ids=value.indices[:, 0], num_segments=value.dense_shape[0]),
-                y=convert_to_tensor(0, dtypes.int64),
-            )
     return context_out, lists, lengths
 
 
@@ -307,7 +297,7 @@ def _parse_sequence(serialized: Any, context: Any, sequence: Any, name: str | No
 def parse_sequence_example(
     serialized: Any, context_features: Any = None, sequence_features: Any = None, example_names: Any = None, name: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Context tensors, sequence tensors and sequence lengths by feature name, from a vector of SequenceExamples."""
+    """Context tensors, sequence tensors and (of dense features) sequence lengths by name, from a vector of SequenceExamples."""
     if not context_features and not sequence_features:
         raise InvalidArgumentError("Missing both `context_features` and `sequence_features` argument. At least one is needed.")
     return _parse_sequence(serialized, context_features, sequence_features, name)

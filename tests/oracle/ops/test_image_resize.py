@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tests.oracle.compare import compare_op
 
 RNG = np.random.RandomState(7)

@@ -18,6 +18,7 @@ __all__ = ["Namespace", "add_dispatcher", "public", "tf"]
 _FUNCTIONS: dict[str, Any] = {}
 _VOCABULARY: dict[str, tuple[str, str]] = {}
 _DISPATCHERS: list[Callable[[str, Any, tuple[Any, ...], dict[str, Any]], Any]] = []
+_SYMBOLIC: list[type] = []
 NOT_HANDLED = object()
 
 
@@ -35,6 +36,8 @@ def public(*names: str) -> Callable[[Any], Any]:
 
             @functools.wraps(fn)
             def wrapped(*args: Any, **kwargs: Any) -> Any:
+                if _SYMBOLIC and any(type(a) in _SYMBOLIC for a in args):
+                    return _DISPATCHERS[0](canonical, wrapped, args, kwargs)
                 try:
                     return fn(*args, **kwargs)
                 except (TypeError, ValueError):
@@ -52,9 +55,13 @@ def public(*names: str) -> Callable[[Any], Any]:
     return decorate
 
 
-def add_dispatcher(handle: Callable[[str, Any, tuple[Any, ...], dict[str, Any]], Any]) -> None:
-    """`handle(name, function, args, kwargs)` is asked when a public function refuses its arguments; NOT_HANDLED passes on."""
+def add_dispatcher(handle: Callable[[str, Any, tuple[Any, ...], dict[str, Any]], Any], *symbolic: type) -> None:
+    """`handle(name, function, args, kwargs)` is asked when a public function refuses its arguments; NOT_HANDLED passes on.
+
+    Where a positional argument is of a type in `symbolic`, it is asked at once.
+    """
     _DISPATCHERS.append(handle)
+    _SYMBOLIC.extend(symbolic)
 
 
 def _vocabulary() -> dict[str, tuple[str, str]]:
@@ -134,7 +141,7 @@ def find(name: str) -> Any:
         return getattr(importlib.import_module(f"tracer.{owner[0]}"), owner[1])
     index = _index()
     if name in index:
-        importlib.import_module(f"tracer.ops.{index[name]}")
+        importlib.import_module(f"tracer.{index[name]}")
     elif not index or not any(k.startswith(name + ".") for k in index):
         _load_all()
     return _FUNCTIONS.get(name)

@@ -212,7 +212,7 @@ def _load_family_of(name: str) -> None:
     index = _index()
     family = index.get(name)
     if family is not None:
-        importlib.import_module(f"tracer.ops.{family}")
+        importlib.import_module(f"tracer.{family}")
     elif not index:
         _load_all()
     if name not in _OPS and not _ALL_LOADED:

@@ -27,7 +27,7 @@ __all__ = [
 
 _ELEMENTWISE = set(
     "abs acos acosh add angle asin asinh atan atan2 atanh cast ceil clip_by_value complex conj cos cosh digamma divide "
-    "divide_no_nan dropout elu embedding_lookup equal erf erfc exp expm1 floor floordiv floormod gelu greater greater_equal "
+    "divide_no_nan dropout elu equal erf erfc exp expm1 floor floordiv floormod gelu greater greater_equal "
     "identity imag is_finite is_inf is_nan leaky_relu less less_equal lgamma log log1p log_sigmoid logical_and logical_not "
     "logical_or logical_xor maximum minimum mod multiply multiply_no_nan negative not_equal ones_like pow real reciprocal relu "
     "relu6 rint round rsqrt saturate_cast scalar_mul selu sigmoid sign silu sin sinh softplus softsign sqrt square "
@@ -109,7 +109,7 @@ def elementwise(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[
             return _same_partition(first, value).flat_values
         if isinstance(value, (list, tuple)) and any(is_ragged(v) for v in _leaves(value)):
             return type(value)(flat(v) for v in value)
-        if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, (DType, np.generic)):
+        if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, (DType, np.generic, type)):
             t = convert_to_tensor(value)
             return _spread(t, first) if t.shape.rank else t
         if isinstance(value, list) and value and not isinstance(value[0], str):
@@ -478,6 +478,9 @@ def _handle(name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, A
     values = list(given.values())
     if last.startswith("reduce_") and last[7:] in ("sum", "prod", "max", "min", "mean", "any", "all", "variance", "std") and is_ragged(values[0]):
         return reduce(last[7:], values[0], given.get("axis"), bool(given.get("keepdims")))
+    if last == "embedding_lookup" and is_ragged(given.get("ids")):
+        ids = given.pop("ids")
+        return ids.with_flat_values(function(ids=ids.flat_values, **given))
     if last == "concat":
         return concat(values[0], given["axis"])
     if last == "stack":

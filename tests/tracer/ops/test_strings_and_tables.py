@@ -97,6 +97,13 @@ def test_gradients_flow_through_ragged_tensors() -> None:
     assert tape.gradient(y, x).numpy().tolist() == [2.0, 4.0, 1.0]
 
 
+def test_functions_take_ragged_tensors() -> None:
+    rows = tf.ragged.constant([[0, 1], [2]])
+    assert tf.nn.embedding_lookup(tf.constant([5.0, 6.0, 7.0]), rows).to_list() == [[5.0, 6.0], [7.0]]
+    assert tf.cast(rows, np.float32).to_list() == [[0.0, 1.0], [2.0]]
+    assert tf.concat([rows, rows], axis=1).to_list() == [[0, 1, 0, 1], [2, 2]]
+
+
 def test_indexed_slices_become_dense() -> None:
     slices = composite.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([0, 2, 0]), tf.constant([3, 1]))
     assert tf.convert_to_tensor(slices).numpy().tolist() == [[4.0], [0.0], [2.0]]
@@ -104,7 +111,7 @@ def test_indexed_slices_become_dense() -> None:
 
 def test_a_ragged_tensor_refuses_bad_splits() -> None:
     for splits in ([1, 2], [0, 2, 1, 3], [0, 2]):
-        with pytest.raises(ValueError, match="row_splits|last split"):
+        with pytest.raises(ValueError, match=r"row_splits|last split"):
             tf.RaggedTensor.from_row_splits([1, 2, 3], splits)
 
 

@@ -1,0 +1,1 @@
+"""Utilities of Keras 2.15. Names are found when first used."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer import dtypes
+from tracer import dtypes, example_messages
 from tracer.dispatch import raw
 from tracer.dtypes import as_dtype
 from tracer.errors import InvalidArgumentError
@@ -317,3 +317,7 @@ def parse_single_sequence_example(
 def decode_json_example(json_examples: Any, name: str | None = None) -> Any:
     """JSON texts of Examples as serialized Examples."""
     return raw.DecodeJSONExample(json_examples=json_examples, name=name)
+
+
+# tf.train.Example and the rest: imported here so that their names are found with this family.
+__all__ = ["example_messages", "parse_example", "parse_sequence_example", "parse_single_example", "parse_single_sequence_example"]

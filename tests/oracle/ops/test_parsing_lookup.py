@@ -248,3 +248,22 @@ def test_vocabulary_files_give_what_tensorflow_gives(columns: Any, tmp_path: pat
         our_lookup.set_text_file_reader(None)
     with pytest.raises(PermissionError):
         run(ours)
+
+
+def test_example_messages_have_the_bytes_that_tensorflow_writes() -> None:
+    def run(t: Any) -> list[bytes]:
+        tr = t.train
+        features = tr.Features(feature={
+            "a": tr.Feature(int64_list=tr.Int64List(value=[1, -2])), "b": tr.Feature(bytes_list=tr.BytesList(value=[b"x"])),
+            "c": tr.Feature(float_list=tr.FloatList(value=[1.5])), "d": tr.Feature(),
+        })  # fmt: skip
+        lists = tr.FeatureLists(feature_list={"s": tr.FeatureList(feature=[features.feature["a"], features.feature["b"]])})
+        return [
+            tr.Example(features=features).SerializeToString(deterministic=True),
+            tr.SequenceExample(context=features, feature_lists=lists).SerializeToString(deterministic=True),
+        ]
+
+    assert run(tf) == run(ours)
+    whole, steps = run(ours)
+    assert ours.train.Example.FromString(whole).SerializeToString() == whole
+    assert ours.train.SequenceExample.FromString(steps).SerializeToString() == steps

@@ -14,7 +14,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "load": ("savedmodel.loader", "load"),
     "open": ("savedmodel.reader", "open_model"),
     "save": ("savedmodel.writer", "save"),
-    "tf": ("savedmodel.tf", "tf"),
+    "tf": ("savedmodel.tf", None),
 }
 
 __all__ = ["__version__", *_NAMES]  # noqa: PLE0604

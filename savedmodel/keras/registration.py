@@ -147,7 +147,7 @@ def public_name(cls: Any) -> tuple[str, str] | None:
     if cls.__name__ in _NAMESPACES:
         return _NAMESPACES[cls.__name__], name
     parts = module[len(_OWN) :].split(".")
-    candidates = ["keras." + ".".join(parts[:i]) for i in range(len(parts), 0, -1)]
+    candidates = ["keras." + ".".join(parts[:i]) for i in range(1, len(parts) + 1)]
     if parts[0] == "optimizers" or "schedule" in module:
         candidates = ["keras.optimizers.schedules", "keras.optimizers.legacy", *candidates] if "legacy" in module else [
             "keras.optimizers.schedules",

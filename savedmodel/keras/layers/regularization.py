@@ -196,7 +196,7 @@ class AlphaDropout(BaseRandomLayer):
         return TensorShape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate, "noise_shape": self.noise_shape, "seed": self.seed}
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 class ActivityRegularization(Layer):

@@ -159,19 +159,19 @@ class _Bordered(Layer):
     """Layers with a number of elements before and after each spatial dimension."""
 
     _rank = 1
-    _name = ""
+    _border_name = ""
 
     def _setup(self, value: Any, data_format: str | None) -> None:
         self.data_format = checked_data_format(data_format)
         if self._rank == 1:
-            setattr(self, self._name, normalize_tuple(value, 2, self._name, allow_zero=True))
+            setattr(self, self._border_name, normalize_tuple(value, 2, self._border_name, allow_zero=True))
         else:
-            setattr(self, self._name, _pairs(value, self._rank, self._name))
+            setattr(self, self._border_name, _pairs(value, self._rank, self._border_name))
         self.input_spec = InputSpec(ndim=self._rank + 2)
 
     @property
     def _borders(self) -> list[tuple[int, int]]:
-        value = getattr(self, self._name)
+        value = getattr(self, self._border_name)
         return [tuple(value)] if self._rank == 1 else [tuple(v) for v in value]
 
     @property
@@ -180,14 +180,14 @@ class _Bordered(Layer):
         return 2 if self._rank > 1 and self.data_format == "channels_first" else 1
 
     def get_config(self) -> dict[str, Any]:
-        config = {**super().get_config(), self._name: getattr(self, self._name)}
+        config = {**super().get_config(), self._border_name: getattr(self, self._border_name)}
         if self._rank > 1:
             config["data_format"] = self.data_format
         return config
 
 
 class _ZeroPadding(_Bordered):
-    _name = "padding"
+    _border_name = "padding"
 
     def compute_output_shape(self, input_shape: Any) -> TensorShape:
         shape = list(dims(input_shape))
@@ -232,7 +232,7 @@ class ZeroPadding3D(_ZeroPadding):
 
 
 class _Cropping(_Bordered):
-    _name = "cropping"
+    _border_name = "cropping"
 
     def compute_output_shape(self, input_shape: Any) -> TensorShape:
         shape = list(dims(input_shape))
@@ -247,7 +247,7 @@ class _Cropping(_Bordered):
             if self._rank > 1 and shape[axis] is not None and before + after >= shape[axis]:
                 raise ValueError(
                     f"Argument `cropping` must be greater than the input shape. Received: inputs.shape={inputs.shape}, and "
-                    f"cropping={getattr(self, self._name)}"
+                    f"cropping={getattr(self, self._border_name)}"
                 )
         slices = [slice(None)] * (self._rank + 2)
         for axis, (before, after) in enumerate(self._borders, self._first):

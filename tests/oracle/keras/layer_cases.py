@@ -1,0 +1,134 @@
+"""Every layer of Keras with arguments and inputs for comparison with TensorFlow: the table that test_layers.py runs through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Case:
+    """A layer class, its arguments, and the shapes (or arrays) it is called with."""
+
+    name: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    inputs: Any = (2, 4)  # a shape, or a list of shapes
+    dtype: str = "float32"
+    high: int = 9  # integer inputs are below
+    call: dict[str, Any] = field(default_factory=dict)
+    mask: tuple[int, ...] | None = None
+    gradients: bool = True
+    training: bool = True
+    tolerance: float = 2e-6
+
+    @property
+    def id(self) -> str:
+        """The test's name."""
+        arguments = ",".join(f"{k}={v}" for k, v in self.kwargs.items() if not callable(v))
+        return f"{self.name}({arguments})" + (f" {self.inputs}" if self.inputs != (2, 4) else "")
+
+
+C = Case
+_SEQ = (2, 5, 4)
+_IMAGE = (2, 7, 6, 3)
+_VOLUME = (2, 5, 6, 4, 2)
+
+CORE = [
+    C("Dense", {"units": 3}),
+    C("Dense", {"units": 3, "activation": "relu", "use_bias": False}),
+    C("Dense", {"units": 3, "kernel_regularizer": "l2", "activity_regularizer": "l1", "kernel_constraint": "max_norm"}),
+    C("Dense", {"units": 3, "activation": "softmax"}, _SEQ),
+    C("EinsumDense", {"equation": "ab,bc->ac", "output_shape": 6, "bias_axes": "c"}),
+    C("EinsumDense", {"equation": "...x,xy->...y", "output_shape": 6}, _SEQ),
+    C("EinsumDense", {"equation": "abc,cd->abd", "output_shape": (None, 6), "bias_axes": "d"}, _SEQ),
+    C("Embedding", {"input_dim": 10, "output_dim": 3}, (2, 5), "int32", gradients=False),
+    C("Embedding", {"input_dim": 10, "output_dim": 3, "mask_zero": True, "input_length": 5}, (2, 5), "int64", gradients=False),
+    *(
+        C("Activation", {"activation": a})
+        for a in "elu exponential gelu hard_sigmoid linear mish relu selu sigmoid softmax softplus softsign swish tanh".split()
+    ),
+    C("Masking", {"mask_value": 0.0}, _SEQ),
+    C("Identity"),
+    C("ReLU"),
+    C("ReLU", {"max_value": 6}),
+    C("ReLU", {"max_value": 1.5, "negative_slope": 0.1, "threshold": 0.2}),
+    C("LeakyReLU"),
+    C("ELU"),
+    C("ELU", {"alpha": 0.5}),
+    C("PReLU", {}, _SEQ),
+    C("PReLU", {"shared_axes": [1, 2], "alpha_initializer": "ones"}, _IMAGE),
+    C("ThresholdedReLU"),
+    C("Softmax"),
+    C("Softmax", {"axis": (1, 2)}, _SEQ),
+    C("Add", {}, [(2, 4), (2, 4), (2, 4)]),
+    C("Add", {}, [(2, 3, 4), (2, 4)]),
+    C("Subtract", {}, [(2, 4), (2, 4)]),
+    C("Multiply", {}, [(2, 4), (2, 4)]),
+    C("Average", {}, [(2, 4), (2, 4), (2, 4)]),
+    C("Maximum", {}, [(2, 4), (2, 4)]),
+    C("Minimum", {}, [(2, 4), (2, 4)]),
+    C("Concatenate", {}, [(2, 4), (2, 3)]),
+    C("Concatenate", {"axis": 1}, [(2, 4, 3), (2, 2, 3)]),
+    C("Dot", {"axes": 1}, [(2, 4), (2, 4)]),
+    C("Dot", {"axes": (2, 1), "normalize": True}, [(2, 5, 4), (2, 4, 3)]),
+    C("Dot", {"axes": 2}, [(2, 5, 4), (2, 3, 4)]),
+    C("Flatten", {}, _SEQ),
+    C("Flatten", {"data_format": "channels_first"}, _SEQ),
+    C("Reshape", {"target_shape": (2, 2)}),
+    C("Reshape", {"target_shape": (-1, 2)}, _SEQ),
+    C("Permute", {"dims": (2, 1)}, _SEQ),
+    C("RepeatVector", {"n": 3}),
+    C("Cropping1D", {"cropping": (1, 2)}, _SEQ),
+    C("Cropping2D", {"cropping": ((1, 0), (2, 1))}, _IMAGE),
+    C("Cropping3D", {"cropping": 1}, _VOLUME),
+    C("ZeroPadding1D", {"padding": 2}, _SEQ),
+    C("ZeroPadding2D", {"padding": ((1, 0), (2, 1))}, _IMAGE),
+    C("ZeroPadding3D", {"padding": 1, "data_format": "channels_first"}, _VOLUME),
+    C("UpSampling1D", {"size": 2}, _SEQ),
+    C("UpSampling2D", {"size": (2, 3)}, _IMAGE),
+    C("UpSampling2D", {"interpolation": "bilinear"}, _IMAGE),
+    C("UpSampling3D", {}, _VOLUME),
+]
+
+POOLING = [
+    *(C(f"{kind}Pooling1D", {"pool_size": 3, "strides": 2, "padding": "same"}, _SEQ) for kind in ("Max", "Average")),
+    *(C(f"{kind}Pooling2D", {}, _IMAGE) for kind in ("Max", "Average")),
+    *(C(f"{kind}Pooling2D", {"pool_size": (3, 2), "strides": (2, 1), "padding": "same"}, _IMAGE) for kind in ("Max", "Average")),
+    *(C(f"{kind}Pooling3D", {"pool_size": 2}, _VOLUME) for kind in ("Max", "Average")),
+    *(C(f"Global{kind}Pooling1D", {}, _SEQ) for kind in ("Max", "Average")),
+    *(C(f"Global{kind}Pooling2D", {"keepdims": True}, _IMAGE) for kind in ("Max", "Average")),
+    *(C(f"Global{kind}Pooling3D", {"data_format": "channels_first"}, _VOLUME) for kind in ("Max", "Average")),
+    C("GlobalAveragePooling1D", {}, _SEQ, mask=(2, 5)),
+]
+
+NORMALIZATION = [
+    C("BatchNormalization"),
+    C("BatchNormalization", {"momentum": 0.5, "scale": False}, _SEQ),
+    C("BatchNormalization", {"momentum": 0.5}, _IMAGE, tolerance=1e-5),
+    C("BatchNormalization", {"fused": False, "center": False}, _IMAGE, tolerance=1e-5),
+    C("BatchNormalization", {"axis": [1, 2]}, _SEQ),
+    C("BatchNormalization", {"renorm": True, "renorm_clipping": {"rmax": 1.5, "dmax": 0.5}}, _SEQ, tolerance=1e-5),
+    C("BatchNormalization", {"synchronized": True}, (4, 3), tolerance=1e-5),
+    C("LayerNormalization", {}, tolerance=1e-5),
+    C("LayerNormalization", {"axis": [1, 2]}, _SEQ, tolerance=1e-5),
+    C("LayerNormalization", {"epsilon": 1e-6}, _SEQ, tolerance=1e-5),
+    C("LayerNormalization", {"axis": 1}, _SEQ, tolerance=1e-5),
+    C("GroupNormalization", {"groups": 2}, _SEQ, tolerance=1e-5),
+    C("GroupNormalization", {"groups": -1}, _IMAGE, tolerance=1e-5),
+    C("UnitNormalization"),
+]
+
+REGULARIZATION = [
+    C("Dropout", {"rate": 0.5}),
+    C("Dropout", {"rate": 0.3, "seed": 4}, _SEQ),
+    C("Dropout", {"rate": 0.3, "noise_shape": (None, 1, 4)}, _SEQ),
+    C("SpatialDropout1D", {"rate": 0.5}, _SEQ),
+    C("SpatialDropout2D", {"rate": 0.5}, _IMAGE),
+    C("SpatialDropout3D", {"rate": 0.5}, _VOLUME),
+    C("GaussianNoise", {"stddev": 0.5}),
+    C("GaussianDropout", {"rate": 0.5}),
+    C("AlphaDropout", {"rate": 0.5, "seed": 1}),
+    C("ActivityRegularization", {"l1": 0.1, "l2": 0.2}),
+]
+
+CASES = CORE + POOLING + NORMALIZATION + REGULARIZATION

@@ -37,15 +37,16 @@ def public(*names: str) -> Callable[[Any], Any]:
             @functools.wraps(fn)
             def wrapped(*args: Any, **kwargs: Any) -> Any:
                 if _SYMBOLIC and any(type(a) in _SYMBOLIC for a in args):
-                    return _DISPATCHERS[0](canonical, wrapped, args, kwargs)
+                    result = _dispatched(canonical, wrapped, args, kwargs)
+                    if result is not NOT_HANDLED:
+                        return result
                 try:
                     return fn(*args, **kwargs)
                 except (TypeError, ValueError):
-                    for handle in _DISPATCHERS:
-                        result = handle(canonical, wrapped, args, kwargs)
-                        if result is not NOT_HANDLED:
-                            return result
-                    raise
+                    result = _dispatched(canonical, wrapped, args, kwargs)
+                    if result is NOT_HANDLED:
+                        raise
+                    return result
 
             wrapped.public_name = canonical  # type: ignore[attr-defined]
         for name in names:
@@ -53,6 +54,14 @@ def public(*names: str) -> Callable[[Any], Any]:
         return wrapped
 
     return decorate
+
+
+def _dispatched(name: str, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    for handle in _DISPATCHERS:
+        result = handle(name, fn, args, kwargs)
+        if result is not NOT_HANDLED:
+            return result
+    return NOT_HANDLED
 
 
 def add_dispatcher(handle: Callable[[str, Any, tuple[Any, ...], dict[str, Any]], Any], *symbolic: type) -> None:

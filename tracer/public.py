@@ -117,6 +117,15 @@ def _vocabulary() -> dict[str, tuple[str, str]]:
             _VOCABULARY[dotted] = (owner, dotted)
         _VOCABULARY["compat.v1.SparseTensorValue"] = ("sparse", "SparseTensorValue")
         _VOCABULARY["sparse.SparseTensor"] = ("composite", "SparseTensor")
+        for name in (
+            "KeyValueTensorInitializer", "StaticHashTable", "StaticVocabularyTable", "TextFileIdTableInitializer", "TextFileIndex",
+            "TextFileInitializer", "TextFileStringTableInitializer",
+        ):  # fmt: skip
+            _VOCABULARY[f"lookup.{name}"] = ("lookup", name)
+        for name in ("DenseHashTable", "MutableHashTable"):
+            _VOCABULARY[f"lookup.experimental.{name}"] = ("lookup", name)
+        for name in ("BytesList", "Example", "Feature", "FeatureList", "FeatureLists", "Features", "FloatList", "Int64List", "SequenceExample"):
+            _VOCABULARY[f"train.{name}"] = ("example_messages", name)
         _VOCABULARY["raw_ops"] = ("dispatch", "raw")
         _VOCABULARY["autograph"] = ("autograph", "autograph")
         for fn in ("flatten", "map_structure", "pack_sequence_as", "assert_same_structure", "is_nested"):

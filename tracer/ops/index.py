@@ -305,6 +305,10 @@ _OPS = {
 }
 
 _PUBLIC = {
+    "example_messages": (
+        "train.BytesList train.Example train.Feature train.FeatureList train.FeatureLists train.Features "
+        "train.FloatList train.Int64List train.SequenceExample "
+    ),
     "functions": (
         "config.functions_run_eagerly config.run_functions_eagerly "
     ),

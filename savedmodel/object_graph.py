@@ -20,7 +20,7 @@ from tracer.lookup import AssetPath, LookupInterface
 from tracer.tensor import EagerTensor
 from tracer.variable import Variable
 
-__all__ = ["Constant", "ObjectGraph", "escape_name", "identifier_of"]
+__all__ = ["Constant", "ObjectGraph", "escape_name", "identifier_of", "saved_children"]
 
 
 class Constant:
@@ -58,6 +58,13 @@ def identifier_of(obj: Any) -> tuple[str, int, int]:
     return "_generic_user_object", 1, 1
 
 
+def saved_children(obj: Any, cache: dict[Any, Any]) -> dict[str, Any]:
+    """The children of `obj` in a SavedModel; what its class's visitor makes is kept in `cache` for the whole save."""
+    children = trackable.children_of(obj, "savedmodel", cache=cache)
+    visitor = getattr(type(obj), "_saved_model_visitor", None)
+    return children if visitor is None else importlib.import_module(visitor).children(obj, children, cache)
+
+
 class ObjectGraph:
     """The objects reachable from a root.
 
@@ -71,14 +78,16 @@ class ObjectGraph:
         children: for each, (name, node id) pairs. slots: for each, (variable id, slot name, slot variable id) triples.
     """
 
-    def __init__(self, root: Any, save_type: str = "checkpoint", extra_root_children: Mapping[str, Any] | None = None):
+    def __init__(
+        self, root: Any, save_type: str = "checkpoint", extra_root_children: Mapping[str, Any] | None = None, cache: dict[Any, Any] | None = None
+    ):  # fmt: skip
         self.save_type = save_type
         self.nodes: list[Any] = [root]
         self.paths: list[tuple[str, ...]] = [()]
         self.children: list[list[tuple[str, int]]] = []
         self.slots: list[list[tuple[int, str, int]]] = []
         self.ids: dict[int, int] = {id(root): 0}
-        self.cache: dict[Any, Any] = {}
+        self.cache: dict[Any, Any] = {} if cache is None else cache
         self._constants: dict[int, Constant] = {}
         self._tensor_owner: dict[int, int] = {}
         i = 0
@@ -126,10 +135,7 @@ class ObjectGraph:
             return {f"trace_{k}": c for k, c in enumerate(obj.concrete_functions())}
         if isinstance(obj, ConcreteFunction):
             return self._captured_children(obj)
-        children = trackable.children_of(obj, "savedmodel", cache=self.cache)
-        visitor = getattr(type(obj), "_saved_model_visitor", None)
-        if visitor is not None:
-            children = importlib.import_module(visitor).children(obj, children, self.cache)
+        children = saved_children(obj, self.cache)
         if isinstance(obj, LookupInterface):
             children = {**children, **_table_functions(obj, self.cache)}
         return children
@@ -149,22 +155,31 @@ class ObjectGraph:
         return out
 
     def _add_slots(self) -> None:
-        """Slot variables of optimizers, for variables that are in the graph."""
+        """Slot variables of optimizers, for variables that are in the graph: slot by slot, in the order of the variables."""
         self.slots = [[] for _ in self.nodes]
-        for i, obj in enumerate(list(self.nodes)):
-            slots = getattr(obj, "_checkpoint_slots", None)
-            if slots is None or not callable(slots):
+        objects = list(self.nodes)
+        for i, obj in enumerate(objects):
+            if not hasattr(type(obj), "get_slot_names") or not hasattr(type(obj), "get_slot"):
                 continue
-            for variable, name, slot in slots():
-                owner = self.ids.get(id(variable))
-                if owner is None:
-                    continue
-                path = (*self.paths[owner], _SLOT_MARK, *self.paths[i], name)
-                new = self._add(slot, path)
-                if new == len(self.children):
+            for name in obj.get_slot_names():
+                for owner, variable in enumerate(objects):
+                    if not isinstance(variable, Variable):
+                        continue
+                    try:
+                        slot = obj.get_slot(variable, name)
+                    except (AttributeError, KeyError):
+                        continue
+                    if slot is None:
+                        continue
+                    if id(slot) in self.ids:
+                        raise NotSavableError(
+                            f"A slot variable was re-used as a dependency of a Trackable object: {slot!r}. Hold it in the optimizer only."
+                        )
+                    path = (*self.paths[owner], _SLOT_MARK, *self.paths[i], name)
+                    new = self._add(slot, path)
                     self.children.append([])
                     self.slots.append([])
-                self.slots[i].append((owner, name, new))
+                    self.slots[i].append((owner, name, new))
 
     # -- look-ups ----------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from savedmodel.errors import NotSavableError
+from savedmodel.object_graph import saved_children
 from savedmodel.signature import SignatureMap
-from savedmodel.trackable import children_of
 from tracer import nest, specs
 from tracer.dispatch import init_scope
 from tracer.functions import ConcreteFunction, Function, FunctionSpec, trace_function
@@ -21,13 +21,13 @@ DEFAULT_SIGNATURE = "serving_default"
 _DEFAULT_ATTRIBUTE = "_default_save_signature"
 
 
-def canonical_signatures(root: Any, signatures: Any) -> tuple[SignatureMap | None, dict[str, ConcreteFunction]]:
-    """The signature map to attach to the root, and the wrapped functions by key.
+def canonical_signatures(root: Any, signatures: Any, cache: dict[Any, Any] | None = None) -> tuple[SignatureMap | None, dict[str, ConcreteFunction]]:
+    """The signature map to attach to the root, and the wrapped functions by key. `cache` belongs to the save (see ObjectGraph).
 
     Raises:
         ValueError: something given as a signature is none; the message says what was expected.
     """
-    children = children_of(root, "savedmodel")
+    children = saved_children(root, {} if cache is None else cache)
     existing = children.get("signatures")
     if existing is not None and not isinstance(existing, SignatureMap):
         raise NotSavableError(

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+import savedmodel.io_ops  # noqa: F401 - registers the ops that the saver functions are made of
 from savedmodel.custom_gradients import collect_gradients
 from savedmodel.errors import NotSavableError, UntrackedCaptureError
 from savedmodel.format import fingerprint, protos, wire
@@ -77,9 +78,10 @@ class SavedModelWriter:
         self.options = options
         self._files: dict[str, bytes] = {}
         with dispatch.init_scope():
-            self.signatures, self.signature_functions = canonical_signatures(obj, signatures)
+            cache: dict[Any, Any] = {}
+            self.signatures, self.signature_functions = canonical_signatures(obj, signatures, cache)
             extra = {"signatures": self.signatures} if self.signatures is not None else {}
-            self.graph = ObjectGraph(obj, "savedmodel", extra)
+            self.graph = ObjectGraph(obj, "savedmodel", extra, cache)
             self.message = protos.SavedModel(saved_model_schema_version=1)
             self.meta = self.message.meta_graphs.add()
             self.meta.SetInParent()
@@ -545,7 +547,7 @@ class CheckpointWriter:
             node = self.message.nodes.add()
             graph.fill_children(i, node)
             self._attributes(i, obj, node)
-            node.has_checkpoint_values.value = bool(node.attributes)
+        _mark_values(self.message)
 
     def _attributes(self, i: int, obj: Any, node: Any) -> None:
         prefix = self.graph.checkpoint_prefix(i)
@@ -578,15 +580,34 @@ class CheckpointWriter:
         """The serialized TrackableObjectGraph."""
         return wire.serialize(self.message)
 
-    def write(self, prefix: str) -> None:
-        """Write the bundle."""
-        with BundleWriter(prefix, sync=False) as writer:
+    def write(self, prefix: str, sync: bool = False) -> None:
+        """Write the bundle; with `sync`, wait for the disk before it is published."""
+        with BundleWriter(prefix, sync=sync) as writer:
             for key, value, dtype in self.entries:
                 array = value._resource.read() if isinstance(value, Variable) else value
                 writer.add(key, array, dtype.name)
             scalar = np.empty((), object)
             scalar[()] = self.graph_bytes()
             writer.add(OBJECT_GRAPH_KEY, scalar)
+
+
+def _mark_values(message: Any) -> None:
+    """Say of every node whether it, or a node below it, has a value."""
+    parents: dict[int, set[int]] = {}
+    found = set()
+    for i, node in enumerate(message.nodes):
+        if node.attributes or node.slot_variables:
+            found.add(i)
+        for child in node.children:
+            parents.setdefault(child.node_id, set()).add(i)
+    queue = list(found)
+    while queue:
+        for parent in parents.pop(queue.pop(), ()):
+            if parent not in found:
+                found.add(parent)
+                queue.append(parent)
+    for i, node in enumerate(message.nodes):
+        node.has_checkpoint_values.value = i in found
 
 
 def _array(value: Any) -> tuple[Any, Any]:

@@ -398,10 +398,6 @@ class _Revival:
             elif name == "keras_api":
                 self._note_api(i, child)
                 obj.__dict__["keras_api"] = child
-                for key in (*_FUNCTION_NAMES, "activity_regularizer_fn"):
-                    found = child._lookup_dependency(key) or getattr(child, key, None) if key != "__call__" else child._lookup_dependency(key)
-                    if found is not None and hasattr(found, "concrete_functions"):
-                        obj._revived_functions.setdefault(key, found)
             elif name in _LIST_NAMES:
                 return
             elif name == "signatures":
@@ -449,6 +445,11 @@ class _Revival:
     def _finish_revived(self, i: int, obj: Any) -> None:
         obj.built = True
         functions = obj._revived_functions
+        api = self.states.get(i)
+        for key in (*_FUNCTION_NAMES, "activity_regularizer_fn") if api is not None else ():
+            found = api._lookup_dependency(key)
+            if found is not None and hasattr(found, "concrete_functions"):
+                functions.setdefault(key, found)
         call = functions.get("call_and_return_conditional_losses")
         if call is not None and call.concrete_functions():
             obj.__dict__["call"] = _RevivedCall(obj, call)
@@ -456,7 +457,6 @@ class _Revival:
         else:
             obj.__dict__["call"] = functools.partial(_cannot_call, obj)
             obj._init_call_spec(obj._expects_training)
-        api = self.states.get(i)
         if api is None:
             return
         for loss in getattr(api, "layer_regularization_losses", ()) or ():

@@ -142,8 +142,11 @@ _KINDS = {
 }  # fmt: skip
 
 
-def check_graph_def(graph_def: Any, where: str) -> None:
+def check_graph_def(graph_def: Any, where: str, refuse_unknown: bool = True) -> set[str]:
     """Check what every loader relies on: known ops, functions that exist, attrs of the right kind, full constants.
+
+    Returns:
+        The names of the ops that are not known (none, unless `refuse_unknown` is False).
 
     Raises:
         UnknownOpError: lists every op that is not known.
@@ -163,12 +166,13 @@ def check_graph_def(graph_def: Any, where: str) -> None:
             if kinds is None:
                 continue
             _check_node(node, kinds, functions, where, owner)
-    if unknown:
+    if unknown and refuse_unknown:
         lines = ", ".join(f"{op} ({place})" for op, place in sorted(unknown.items()))
         raise UnknownOpError(
             f"{where}: the model uses {len(unknown)} op(s) that are not known here: {lines}. Register each with "
             f"tracer.op(\"Name(…) -> (…)\"), or load a part of the model that does not need them."
         )
+    return set(unknown)
 
 
 def _node_lists(graph_def: Any) -> Any:

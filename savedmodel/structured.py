@@ -17,7 +17,7 @@ from tracer.errors import SavedModelError
 from tracer.shapes import TensorShape
 from tracer.tensor import EagerTensor
 
-__all__ = ["NotEncodableError", "deserialize_structure", "register_type_spec", "serialize_structure"]
+__all__ = ["NotEncodableError", "deserialize_structure", "deserialize_type_spec", "register_type_spec", "serialize_structure"]
 
 _MAX_DEPTH = 200
 
@@ -174,6 +174,11 @@ def deserialize_structure(message: Any, _depth: int = 0) -> Any:
     if decode is None:
         raise NotEncodableError("structured value: no kind is set; expected one (the file was written by something unknown)")
     return decode(getattr(message, kind), _depth + 1)
+
+
+def deserialize_type_spec(message: Any) -> Any:
+    """The type spec of a TypeSpecProto."""
+    return _type_spec(message, 0)
 
 
 def _shape(message: Any) -> TensorShape:

@@ -181,6 +181,24 @@ class Graph:
             raise GraphError(f"graph {self.name!r}: node {node_name!r} has {len(outputs)} outputs, received index {number}")
         return outputs[number]
 
+    def get_tensor_by_name(self, name: str) -> Any:
+        """The tensor `node:index`. Raises KeyError when there is none."""
+        return self.get_tensor(name)
+
+    def get_operation_by_name(self, name: str) -> Node:
+        """The node of that name. Raises KeyError when there is none."""
+        return self[name]
+
+    def get_operations(self) -> list[Node]:
+        """All nodes, in order."""
+        return list(self.nodes.values())
+
+    def as_graph_element(self, name: Any, allow_tensor: bool = True, allow_operation: bool = True) -> Any:
+        """The tensor `node:index` or the node `node`; tensors and nodes are given back."""
+        if not isinstance(name, str):
+            return name
+        return self.get_tensor(name) if ":" in name else self[name]
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {len(self.nodes)} nodes>"
 

@@ -559,33 +559,37 @@ def _takes_from_serialized(model: Any) -> bool:
     return "from_serialized" in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values())
 
 
+class _Classes(dict[str, Any]):
+    """Classes by name: those given, then Keras's layers, which are imported when they are asked for."""
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        found = dict.get(self, name)
+        if found is None and isinstance(name, str):
+            from savedmodel.keras import layers
+
+            found = getattr(layers, name, None)
+        return found if isinstance(found, type) else default
+
+    def __contains__(self, name: object) -> bool:
+        return self.get(name) is not None
+
+    def __getitem__(self, name: str) -> Any:
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+
 def _layer_classes() -> dict[str, Any]:
     """Keras's own layers and models by class name."""
-    from savedmodel.keras import layers
+    from savedmodel.keras.engine import op_layers
     from savedmodel.keras.engine.functional import Functional
+    from savedmodel.keras.engine.input_layer import InputLayer
     from savedmodel.keras.engine.model import Model
     from savedmodel.keras.engine.sequential import Sequential
 
-    class _Lookup(dict):
-        def __missing__(self, name: str) -> Any:
-            raise KeyError(name)
-
-        def __contains__(self, name: object) -> bool:
-            return dict.__contains__(self, name) or isinstance(name, str) and isinstance(getattr(layers, name, None), type)
-
-        def get(self, name: Any, default: Any = None) -> Any:
-            if dict.__contains__(self, name):
-                return dict.__getitem__(self, name)
-            found = getattr(layers, name, None) if isinstance(name, str) else None
-            return found if isinstance(found, type) else default
-
-        def __getitem__(self, name: Any) -> Any:
-            found = self.get(name)
-            if found is None:
-                raise KeyError(name)
-            return found
-
-    return _Lookup(Functional=Functional, Model=Model, Sequential=Sequential)
+    own = {n: c for n, c in vars(op_layers).items() if isinstance(c, type) and issubclass(c, Layer)}
+    return _Classes({**own, "Functional": Functional, "InputLayer": InputLayer, "Model": Model, "Sequential": Sequential})
 
 
 def _plain_policy(dtype: Any) -> Any:

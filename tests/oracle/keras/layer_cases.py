@@ -131,4 +131,24 @@ REGULARIZATION = [
     C("ActivityRegularization", {"l1": 0.1, "l2": 0.2}),
 ]
 
-CASES = CORE + POOLING + NORMALIZATION + REGULARIZATION
+_CONV = {"filters": 4, "kernel_size": 3}
+CONVOLUTION = [
+    C("Conv1D", {**_CONV, "activation": "relu"}, (2, 8, 4)),
+    C("Conv1D", {**_CONV, "padding": "causal", "dilation_rate": 2}, (2, 8, 4)),
+    C("Conv2D", {**_CONV, "strides": 2, "padding": "same"}, _IMAGE),
+    C("Conv2D", {**_CONV, "dilation_rate": 2}, _IMAGE),
+    C("Conv2D", {**_CONV, "filters": 6, "groups": 3, "use_bias": False}, _IMAGE),
+    C("Conv2D", _CONV, (2, 2, 7, 6, 3)),
+    C("Conv3D", {**_CONV, "padding": "same"}, _VOLUME, tolerance=2e-5),
+    C("Conv1DTranspose", {**_CONV, "strides": 2}, _SEQ),
+    C("Conv2DTranspose", {**_CONV, "strides": 2, "padding": "same", "output_padding": 1}, _IMAGE),
+    C("Conv2DTranspose", {**_CONV, "dilation_rate": 2}, _IMAGE),
+    C("Conv3DTranspose", {**_CONV, "strides": 2}, (1, 2, 3, 2, 2)),
+    C("DepthwiseConv1D", {"kernel_size": 3, "depth_multiplier": 2}, _SEQ),
+    C("DepthwiseConv2D", {"kernel_size": 3, "strides": 2, "activation": "tanh"}, _IMAGE),
+    C("DepthwiseConv2D", {"kernel_size": 3, "padding": "same", "depth_multiplier": 2}, _IMAGE),
+    C("SeparableConv1D", {**_CONV, "padding": "causal"}, _SEQ),
+    C("SeparableConv2D", {**_CONV, "depth_multiplier": 2, "activation": "relu"}, _IMAGE),
+]
+
+CASES = CORE + POOLING + NORMALIZATION + REGULARIZATION + CONVOLUTION

@@ -10,6 +10,8 @@ __all__ = ["load_digits"]
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
-    """Images, float32 [1797, 64] in [0, 1], and labels, int64 [1797]."""
+    """Images, float32 [1797, 64] in [0, 1], and labels, int64 [1797], in an order that mixes the writers."""
+    order = np.random.default_rng(0).permutation(1797)
     with resources.files("savedmodel.demo").joinpath("digits.npz").open("rb") as file, np.load(file) as data:
-        return data["images"].reshape(-1, 64).astype(np.float32) / 16.0, data["labels"].astype(np.int64)
+        images = data["images"].reshape(-1, 64).astype(np.float32) / 16.0
+        return images[order], data["labels"].astype(np.int64)[order]

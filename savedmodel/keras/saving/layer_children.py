@@ -129,7 +129,7 @@ class _Session:
             return {}
         revived = getattr(layer, "_revived_functions", None)
         if revived is not None and type(layer).__dict__.get("_is_revived"):
-            return dict(revived)
+            return {k: v for k, v in revived.items() if k != "_default_save_signature"}
         calls = self.tracing.calls_of(layer)
         functions: dict[str, Any] = {"__call__": calls.plain}
         if layer._activity_regularizer is not None:

@@ -113,12 +113,9 @@ class Trackable:
         self._tracked.pop(name, None)
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
-        """The children by name, in order. `save_type` is "checkpoint" or "savedmodel" (which adds functions)."""
+        """The children by name, in order. `save_type` is "checkpoint" or "savedmodel" (which adds methods that are functions)."""
         self._check_children()
-        children = dict(self._tracked)
-        if save_type != "savedmodel":
-            children = {k: v for k, v in children.items() if not isinstance(v, (Function, ConcreteFunction))}
-        return children
+        return dict(self._tracked)
 
     def _check_children(self) -> None:
         """Raise where the children cannot be saved."""
@@ -141,6 +138,8 @@ class Trackable:
         if waiting:
             for callback in waiting.pop(name, ()):
                 callback(trackable)
+        for by_name in self.__dict__.get("_name_based_restores", ()):
+            by_name.restore(trackable)
 
     def _no_dependency(self, value: Any) -> NoDependency:
         return NoDependency(value)
@@ -629,15 +628,12 @@ class TupleWrapper(TrackableContainer):
 
     def __init__(self, wrapped: tuple[Any, ...]):
         self.wrapped = wrapped
-        self._items: list[Any] = []
-        for i, item in enumerate(wrapped):
-            child = item.value if isinstance(item, NoDependency) else wrap(item)
-            self._items.append(child)
-            if not isinstance(item, NoDependency) and is_trackable(child):
-                self._track_trackable(child, str(i))
-                fields = getattr(wrapped, "_fields", ())
-                if i < len(fields):
-                    self._track_trackable(child, fields[i])
+        self._items: list[Any] = [item.value if isinstance(item, NoDependency) else wrap(item) for item in wrapped]
+        fields = getattr(wrapped, "_fields", ())
+        for names in (fields, [str(i) for i in range(len(wrapped))]):
+            for name, item, child in zip(names, wrapped, self._items, strict=False):
+                if not isinstance(item, NoDependency) and is_trackable(child):
+                    self._track_trackable(child, name)
 
     @property
     def _values(self) -> Iterable[Any]:

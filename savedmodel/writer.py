@@ -539,6 +539,7 @@ class CheckpointWriter:
     def __init__(self, graph: ObjectGraph, saveables: Mapping[int, Any] | None = None):
         self.graph = graph
         self.entries: list[tuple[str, Any, Any]] = []  # key, variable or array, dtype
+        self._late: list[tuple[str, Any, Any]] = []
         self.message = protos.TrackableObjectGraph()
         skip = {fn for pairs in (saveables or {}).values() for ids in pairs.values() for fn in ids}
         for i, obj in enumerate(graph.nodes):
@@ -548,6 +549,7 @@ class CheckpointWriter:
             graph.fill_children(i, node)
             self._attributes(i, obj, node)
         _mark_values(self.message)
+        self.entries += self._late
 
     def _attributes(self, i: int, obj: Any, node: Any) -> None:
         prefix = self.graph.checkpoint_prefix(i)
@@ -560,16 +562,19 @@ class CheckpointWriter:
         if serialize is None or isinstance(obj, (Function, ConcreteFunction)):
             return
         if isinstance(obj, LookupInterface):
+            if not getattr(obj, "_checkpoint", True):
+                return
             key = f"{prefix}/.ATTRIBUTES/table"
-            node.attributes.add(name="table", full_name=getattr(obj, "_name", "") or "", checkpoint_key=key)
+            node.attributes.add(name="table", full_name="", checkpoint_key=key)
             for suffix, t in serialize().items():
                 self.entries.append((key + suffix, t._value, t.dtype))
             return
+        entries = self._late if getattr(obj, "_saved_last", False) else self.entries
         for name, value in serialize().items():
             key = f"{prefix}/.ATTRIBUTES/{name}"
             node.attributes.add(name=name, full_name="", checkpoint_key=key)
             array, dtype = _array(value)
-            self.entries.append((key, array, dtype))
+            entries.append((key, array, dtype))
 
     def variable_keys(self) -> tuple[list[str], list[Variable]]:
         """Keys and variables, in order."""

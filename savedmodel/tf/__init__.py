@@ -11,6 +11,8 @@ from tracer import public
 
 __all__ = ["tf"]
 
+__version__ = "2.15.0"
+
 _LOADED: dict[str, str] = {
     "keras": "savedmodel.keras",
     "initializers": "savedmodel.keras.initializers",
@@ -34,10 +36,28 @@ _SPACES: dict[str, Any] = {
         },
         ("savedmodel.data",),
     ),
-    "errors": LazyNamespace("savedmodel.tf.errors", {}, ("savedmodel.tf.errors_by_name", "savedmodel.errors", "tracer.errors")),
-    "io": LazyNamespace("savedmodel.tf.io", {}, ("savedmodel.tf.io_names",)),
+    "errors": LazyNamespace("savedmodel.tf.errors", {}, ("savedmodel.tf.error_names",)),
+    "io": LazyNamespace("savedmodel.tf.io", {"gfile": "savedmodel.tf.gfile_names"}),
     "saved_model": LazyNamespace("savedmodel.tf.saved_model", {}, ("savedmodel.tf.saved_model_names",)),
-    "train": LazyNamespace("savedmodel.tf.train", {}, ("savedmodel.tf.train_names",)),
+    "train": LazyNamespace(
+        "savedmodel.tf.train",
+        {
+            "Checkpoint": "savedmodel.checkpoint:Checkpoint",
+            "CheckpointManager": "savedmodel.checkpoint_management:CheckpointManager",
+            "CheckpointOptions": "savedmodel.checkpoint:CheckpointOptions",
+            "CheckpointView": "savedmodel.checkpoint_management:CheckpointView",
+            "TrackableView": "savedmodel.checkpoint_management:TrackableView",
+            "checkpoint_exists": "savedmodel.checkpoint_management:checkpoint_exists",
+            "checkpoints_iterator": "savedmodel.checkpoint_management:checkpoints_iterator",
+            "get_checkpoint_state": "savedmodel.checkpoint_management:get_checkpoint_state",
+            "latest_checkpoint": "savedmodel.checkpoint_management:latest_checkpoint",
+            "list_variables": "savedmodel.checkpoint_management:list_variables",
+            "load_checkpoint": "savedmodel.checkpoint_management:load_checkpoint",
+            "load_variable": "savedmodel.checkpoint_management:load_variable",
+            "update_checkpoint_state": "savedmodel.checkpoint_management:update_checkpoint_state",
+            "experimental": LazyNamespace("savedmodel.tf.train.experimental", {"PythonState": "savedmodel.checkpoint:PythonState"}),
+        },
+    ),
     "version": LazyNamespace("savedmodel.tf.version", {}, ("savedmodel.tf.version_names",)),
     "config": LazyNamespace("savedmodel.tf.config", {}, ("savedmodel.tf.config_names",)),
 }

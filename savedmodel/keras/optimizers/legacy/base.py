@@ -55,7 +55,6 @@ class Optimizer(Trackable):
         self._slot_names: list[str] = []
         self._weights: list[Any] = []
         self._iterations: Any = None
-        self._deferred_slot_restorations: dict[str, dict[str, list[Any]]] = {}
         self._initial_decay = kwargs.pop("decay", 0.0)
         self._hypers_created = False
         self.gradient_aggregator = gradient_aggregator or (lambda pairs: pairs)
@@ -201,7 +200,6 @@ class Optimizer(Trackable):
                 value = functools.partial(initializers.get(initializer), shape=var.shape if shape is None else shape, dtype=var.dtype)
             slot = Variable(value, name=f"{var._shared_name}/{slot_name}", dtype=var.dtype, trainable=False)
             slots[slot_name] = slot
-            self._restore_slot_variable(slot_name=slot_name, variable=var, slot_variable=slot)
             self._weights.append(slot)
         return slot
 
@@ -209,18 +207,10 @@ class Optimizer(Trackable):
         """The slot variable `slot_name` of `var`."""
         return self._slots[var_key(var)][slot_name]
 
-    def _restore_slot_variable(self, slot_name: str, variable: Any, slot_variable: Any) -> None:
-        """Give a new slot variable the value that a restored checkpoint holds for it."""
-        waiting = self._deferred_slot_restorations.get(slot_name, {}).pop(var_key(variable), [])
-        for restore in waiting:
-            restore(slot_variable)
-
     def _create_or_restore_slot_variable(self, slot_variable_position: Any, slot_name: str, variable: Any) -> Any:
-        """The slot variable of a checkpoint, if it exists; else its restoration waits until the slot is made."""
+        """The slot variable that a checkpoint is about to fill, made when there is none."""
         slot = self._slots.get(var_key(variable), {}).get(slot_name)
-        if slot is None:
-            self._deferred_slot_restorations.setdefault(slot_name, {}).setdefault(var_key(variable), []).append(slot_variable_position)
-        return slot
+        return self.add_slot(variable, slot_name) if slot is None else slot
 
     def _create_slots(self, var_list: Sequence[Any]) -> None:
         """Make slot variables; none by default."""

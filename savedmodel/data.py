@@ -204,7 +204,7 @@ class Dataset:
                 raise TypeError(f"Invalid input to `zip`. Inputs are expected to be (nested) structures of `tf.data.Dataset` objects but encountered object of type {type(d)}.")
 
         def make() -> Iterator[Any]:
-            return (nest.pack_sequence_as(given, list(parts)) for parts in zip(*flat))  # noqa: B905 - the shortest ends it
+            return (nest.pack_sequence_as(given, list(parts)) for parts in zip(*flat))
 
         sizes = [d._size for d in flat]
         finite = [s for s in sizes if s != INFINITE_CARDINALITY]

@@ -10,18 +10,7 @@ __version__ = "2.15.0"
 
 _K = "savedmodel.keras"
 _SERIALIZATION = f"{_K}.saving.serialization"
-_REGISTRATION = f"{_K}.registration"
 _API = f"{_K}.saving.saving_api"
-
-_REGISTRATION_NAMES = {
-    "custom_object_scope": f"{_REGISTRATION}:custom_object_scope",
-    "get_custom_objects": f"{_REGISTRATION}:get_custom_objects",
-    "get_registered_name": f"{_REGISTRATION}:get_registered_name",
-    "get_registered_object": f"{_REGISTRATION}:get_registered_object",
-    "register_keras_serializable": f"{_REGISTRATION}:register_keras_serializable",
-    "serialize_keras_object": f"{_SERIALIZATION}:serialize_keras_object",
-    "deserialize_keras_object": f"{_SERIALIZATION}:deserialize_keras_object",
-}
 
 _MODELS = LazyNamespace(
     "savedmodel.keras.models",
@@ -35,28 +24,6 @@ _MODELS = LazyNamespace(
         "model_from_yaml": f"{_K}.engine.cloning:model_from_yaml",
         "save_model": f"{_API}:save_model",
     },
-)
-_UTILS = LazyNamespace(
-    "savedmodel.keras.utils",
-    {
-        **_REGISTRATION_NAMES,
-        "CustomObjectScope": f"{_REGISTRATION}:CustomObjectScope",
-        "Progbar": f"{_K}.progbar:Progbar",
-        "disable_interactive_logging": f"{_K}.progbar:disable_interactive_logging",
-        "enable_interactive_logging": f"{_K}.progbar:enable_interactive_logging",
-        "is_interactive_logging_enabled": f"{_K}.progbar:is_interactive_logging_enabled",
-        "legacy": LazyNamespace(
-            "savedmodel.keras.utils.legacy",
-            {
-                "deserialize_keras_object": f"{_SERIALIZATION}:legacy_deserialize_keras_object",
-                "serialize_keras_object": f"{_SERIALIZATION}:legacy_serialize_keras_object",
-            },
-        ),
-        "pack_x_y_sample_weight": f"{_K}.engine.data_adapter:pack_x_y_sample_weight",
-        "set_random_seed": f"{_K}.seeding:set_random_seed",
-        "unpack_x_y_sample_weight": f"{_K}.engine.data_adapter:unpack_x_y_sample_weight",
-    },
-    (f"{_K}.data_utilities",),
 )
 _INTERNAL = LazyNamespace(
     "savedmodel.keras.__internal__",
@@ -105,7 +72,7 @@ _NAMES: dict[str, Any] = {
     "preprocessing": f"{_K}.preprocessing",
     "regularizers": f"{_K}.regularizers",
     "saving": f"{_K}.saving",
-    "utils": _UTILS,
+    "utils": f"{_K}.utils",
 }
 
 __all__ = ["__version__", *_NAMES]  # noqa: PLE0604

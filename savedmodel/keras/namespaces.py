@@ -42,7 +42,7 @@ class LazyNamespace(ModuleType):
                 try:
                     value = getattr(importlib.import_module(other), name)
                     break
-                except AttributeError:
+                except (AttributeError, ModuleNotFoundError):
                     continue
             else:
                 raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")

@@ -469,8 +469,9 @@ class Layer(LayerNodes):
             self._clear_losses()
         eager = dispatch.executing_eagerly()
         with context.enter(self, inputs, False, training, context.saving):
-            if self._input_spec is not None:
-                input_specs.assert_input_compatibility(self._input_spec, inputs, self.name)
+            wanted = self.input_spec
+            if wanted is not None:
+                input_specs.assert_input_compatibility(wanted, inputs, self.name)
             with dispatch.name_scope(self._name if eager else self._name_scope()):
                 if not self.built or self._initial_weights is not None:
                     self._maybe_build(inputs)
@@ -513,7 +514,7 @@ class Layer(LayerNodes):
     def _maybe_build(self, inputs: Any) -> None:
         """Build for `inputs` where that has not been done, outside of any trace."""
         if not self.built:
-            input_specs.assert_input_compatibility(self._input_spec, inputs, self.name)
+            input_specs.assert_input_compatibility(self.input_spec, inputs, self.name)
             flat = nest.flatten(inputs)
             if flat and self._dtype_policy.compute_dtype is None and hasattr(flat[0], "dtype"):
                 self._set_dtype_policy(policies.Policy(as_dtype(flat[0].dtype).base_dtype.name))

@@ -30,7 +30,7 @@ def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
     """The model of what `to_json` gave."""
     from savedmodel.keras.saving import metadata_json
 
-    return model_from_config(metadata_json.decode(json_string), custom_objects=custom_objects)
+    return model_from_config(metadata_json.decode_and_deserialize(json_string, custom_objects=custom_objects), custom_objects=custom_objects)
 
 
 def model_from_yaml(yaml_string: str, custom_objects: Any = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from savedmodel.keras import backend
+from savedmodel.keras.engine import op_layers
 from savedmodel.keras.engine.base_layer import Layer
 from savedmodel.keras.engine.keras_tensor import KerasTensor, from_tensor, is_keras_tensor
 from savedmodel.keras.engine.node import Node
@@ -15,6 +16,9 @@ from tracer.shapes import TensorShape
 from tracer.specs import RaggedTensorSpec, SparseTensorSpec, TensorSpec
 
 __all__ = ["Input", "InputLayer"]
+
+
+op_layers.install()  # from here on, tf functions take Keras tensors
 
 
 class InputLayer(Layer):

@@ -260,7 +260,7 @@ def _known_shape(tensor: Any) -> list[int | None] | None:
         shape = constant_value_as_shape(tensor)
     except (TypeError, ValueError):
         return None
-    if shape.rank is None or not shape.rank or shape.rank > _MAX_RANK or all(d is None for d in shape.as_list()) and tensor.shape[0] is None:
+    if shape.rank is None or not shape.rank or shape.rank > _MAX_RANK or (all(d is None for d in shape.as_list()) and tensor.shape[0] is None):
         return None
     return shape.as_list()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from savedmodel.keras.engine.base_layer import Layer, as_shapes, default, is_default, tensor_spec
 from savedmodel.keras.engine.compile_containers import create_pseudo_input_names
+from savedmodel.keras.engine.config_json import json_default
 from savedmodel.keras.engine.layer_tracking import has_weights, is_layer
 from savedmodel.keras.engine.training import Training
 from savedmodel.trackable import no_automatic_dependency_tracking
@@ -368,9 +369,7 @@ class Model(Training, Layer):
 
     def to_json(self, **kwargs: Any) -> str:
         """The architecture as JSON; `model_from_json` reads it. `**kwargs` go to `json.dumps`."""
-        from savedmodel.keras.saving import metadata_json
-
-        return json.dumps(self._updated_config(), default=metadata_json.get_json_type, **kwargs)
+        return json.dumps(self._updated_config(), default=json_default, **kwargs)
 
     def to_yaml(self, **kwargs: Any) -> str:
         raise RuntimeError(

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from savedmodel.keras.engine.config_json import json_default
 from savedmodel.keras.engine.keras_tensor import KerasHistory, is_keras_tensor
 from savedmodel.keras.engine.layer_nodes import static_shape
 from tracer import nest
-from tracer.dtypes import DType
-from tracer.shapes import TensorShape
 from tracer.tensor import Tensor
 
 __all__ = ["CONSTANT_VALUE", "Leaf", "Node", "plain_leaves", "wrap_leaves"]
@@ -133,12 +132,12 @@ class Node:
             if hasattr(t, "_type_spec"):
                 from savedmodel.keras.saving import metadata_json
 
-                return (COMPOSITE_TYPE, metadata_json.Encoder().encode(t))
+                return (COMPOSITE_TYPE, metadata_json.encode(t))
             return t
 
         keywords = nest.map_structure(argument, keywords)
         try:
-            json.dumps(keywords, default=_json_default)
+            json.dumps(keywords, default=json_default)
         except TypeError:
             kinds = nest.map_structure(type, keywords)
             raise TypeError(
@@ -159,20 +158,6 @@ def _text(value: Any) -> Any:
     if isinstance(value, list):
         return [_text(v) for v in value]
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-
-
-def _json_default(obj: Any) -> Any:
-    if hasattr(obj, "get_config"):
-        return {"class_name": type(obj).__name__, "config": obj.get_config()}
-    if isinstance(obj, (DType, type)) or callable(obj):
-        return getattr(obj, "name", None) or obj.__name__
-    if isinstance(obj, TensorShape):
-        return obj.as_list()
-    if obj is Ellipsis:
-        return {"class_name": "__ellipsis__"}
-    if isinstance(obj, bytes):
-        return {"class_name": "__bytes__", "value": obj.decode("utf-8", "replace")}
-    raise TypeError(f"Not JSON Serializable: {obj}")
 
 
 def plain_leaves(structure: Any) -> Any:

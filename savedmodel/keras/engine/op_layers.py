@@ -63,6 +63,10 @@ def _getitem(tensor: Any, slice_spec: Any, var: Any = None) -> Any:
     return (tensor if hasattr(tensor, "_type_spec") else convert_to_tensor(tensor))[slice_spec]
 
 
+def _ragged_getitem(rt_input: Any, key: Any) -> Any:
+    return rt_input[key]
+
+
 def _floor_div(x: Any, y: Any, name: str | None = None) -> Any:
     x, y = _pair(x, y)
     return x // y
@@ -81,7 +85,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "__operators__.eq": _equal,
     "__operators__.ne": _not_equal,
     "__operators__.getitem": _getitem,
-    "__operators__.ragged_getitem": _getitem,
+    "__operators__.ragged_getitem": _ragged_getitem,
     "compat.v1.floor_div": _floor_div,
     "compat.v1.shape": _shape,
     "compat.v1.transpose": _transpose,
@@ -289,4 +293,7 @@ def _handle(name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, A
     return TFOpLambda(function)(*args, **kwargs)
 
 
-public.add_dispatcher(_handle, KerasTensor)
+def install() -> None:
+    """Let public functions take Keras tensors: such a call becomes a layer."""
+    if _handle not in public._DISPATCHERS:
+        public.add_dispatcher(_handle, KerasTensor)

@@ -312,12 +312,9 @@ def _from_module_objects(config: Any, objects: Mapping[str, Any], custom: Mappin
     target = objects[name]
     if not inspect.isclass(target):
         return True, target
-    if isinstance(config, Mapping):
-        with registration.custom_object_scope(dict(custom)):
-            instance = _construct(target, inner or {})
-            _build_and_compile(instance, config)
-        return True, instance
-    return True, _construct(target, {})
+    # As in Keras, build and compile configs do not count on this road: layers are built when they are called.
+    with registration.custom_object_scope(dict(custom)):
+        return True, _construct(target, inner or {})
 
 
 def _construct(cls: Any, config: Any) -> Any:

@@ -616,6 +616,7 @@ class Function:
                 return plain(target(), *args, **kwargs)
 
             bound_plain = plain.__get__(instance, owner) if hasattr(plain, "__get__") else plain
+            method.autograph_target = (plain, target)  # type: ignore[attr-defined]
             method.__signature__ = inspect.signature(bound_plain)  # type: ignore[attr-defined]
             found = Function(method, self._name, self.input_signature, self._autograph, self._jit_compile, self._reduce_retracing, target)
             try:

@@ -170,7 +170,7 @@ class Tensor:
         if self.shape.rank is None or self.shape[0] is None:
             raise SymbolicTensorError(
                 "iterating over a symbolic tensor whose first dimension is unknown: use tf.map_fn, tf.while_loop or a "
-                "`for` inside a tf.function (autograph)"
+                "`for` inside a tf.function with autograph (which needs `pip install savedmodel[autograph]`)"
             )
         return iter([self[i] for i in range(self.shape[0])])
 
@@ -361,7 +361,7 @@ class SymbolicTensor(_Slot, Tensor):  # type: ignore[misc]
     def __bool__(self) -> bool:
         raise SymbolicTensorError(
             f"Using a symbolic `tf.Tensor` ({self.name}) as a Python `bool` is not allowed: its value is unknown while tracing. "
-            f"Use tf.cond, or a plain `if` inside a tf.function with autograph."
+            f"Use tf.cond, or a plain `if` inside a tf.function with autograph (which needs `pip install savedmodel[autograph]`)."
         )
 
     def __len__(self) -> int:

@@ -142,11 +142,15 @@ _KINDS = {
 }  # fmt: skip
 
 
-def check_graph_def(graph_def: Any, where: str, refuse_unknown: bool = True) -> set[str]:
+def check_graph_def(graph_def: Any, where: str, runs_main_graph: bool = False) -> set[str]:
     """Check what every loader relies on: known ops, functions that exist, attrs of the right kind, full constants.
 
+    Args:
+        runs_main_graph: whether parts of the main graph will run (models of TensorFlow 1). Then unknown ops are returned, not refused,
+            since parts may do without them. Otherwise the shapes in the main graph are as little checked as TensorFlow does.
+
     Returns:
-        The names of the ops that are not known (none, unless `refuse_unknown` is False).
+        The names of the ops that are not known.
 
     Raises:
         UnknownOpError: lists every op that is not known.
@@ -165,8 +169,8 @@ def check_graph_def(graph_def: Any, where: str, refuse_unknown: bool = True) -> 
                     unknown[op] = f"{owner} > node {node.name!r}"
             if kinds is None:
                 continue
-            _check_node(node, kinds, functions, where, owner)
-    if unknown and refuse_unknown:
+            _check_node(node, kinds, functions, where, owner, runs_main_graph or owner != "main graph")
+    if unknown and not runs_main_graph:
         lines = ", ".join(f"{op} ({place})" for op, place in sorted(unknown.items()))
         raise UnknownOpError(
             f"{where}: the model uses {len(unknown)} op(s) that are not known here: {lines}. Register each with "
@@ -188,7 +192,7 @@ def _attr_kinds(op: str, functions: Mapping[str, Any]) -> dict[str, str] | None:
     return {name: ("list" if a.kind.startswith("list(") else _KINDS[a.kind]) for name, a in record.schema.attrs.items()}
 
 
-def _check_node(node: Any, kinds: Mapping[str, str], functions: Mapping[str, Any], where: str, owner: str) -> None:
+def _check_node(node: Any, kinds: Mapping[str, str], functions: Mapping[str, Any], where: str, owner: str, shapes: bool) -> None:
     attrs = node.attr
     for name in attrs:
         value = attrs[name]
@@ -200,7 +204,8 @@ def _check_node(node: Any, kinds: Mapping[str, str], functions: Mapping[str, Any
                 f"the file is damaged"
             )
         if kind == "shape":
-            _check_shape(value.shape, where, owner, node, name)
+            if shapes:
+                _check_shape(value.shape, where, owner, node, name)
         elif kind == "func" and value.func.name not in functions:
             raise FormatError(
                 f"{where} > {owner} > node {node.name!r} ({node.op}): it calls function {value.func.name!r}, which the library does "

@@ -31,7 +31,7 @@ from tracer.ir.graph import Node
 from tracer.resources import use_manager
 from tracer.shapes import TensorShape
 from tracer.specs import SparseTensorSpec, TensorSpec, TypeSpec
-from tracer.tensor import EagerTensor, convert_to_tensor
+from tracer.tensor import EagerTensor, Tensor, convert_to_tensor
 from tracer.tracing import FuncGraph
 
 __all__ = ["GraphModel", "PrunedFunction", "load_v1"]
@@ -61,6 +61,7 @@ class PrunedFunction(RestoredConcreteFunction):
         self._feeds = list(feeds)
         self._fetches = list(fetches)
         self._cut: tuple[FuncGraph, list[EagerTensor]] | None = None
+        self._variants: dict[tuple[str, ...], PrunedFunction] = {}
         super().__init__(name, None, (), structured_inputs, structured_outputs)
         self._keywords = list(keywords)
         self._positional = positional
@@ -91,16 +92,46 @@ class PrunedFunction(RestoredConcreteFunction):
         """A function of the whole graph, from other feeds to other fetches; see GraphModel.prune."""
         return make_function(self._state, feeds, fetches, name)
 
-    def _bind_flat(self, args: Any, kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call with tensors by name (or by position, where there is one). An input that the graph itself can compute may be left out.
+
+        Raises:
+            TypeError: an input is missing or unknown.
+        """
+        parts = self._expanded(kwargs)
+        if not args and len(parts) < len(self._feeds):
+            part = self._with_feeds(parts)
+            if part is not None:
+                return RestoredConcreteFunction.__call__(part, **parts)
+        return super().__call__(*args, **parts)
+
+    def _with_feeds(self, given: Any) -> PrunedFunction | None:
+        """The function that takes only the inputs `given`; None where an input that is left out has no value of its own."""
+        names = tuple(n for n in self._arg_keywords if n in given)
+        if len(names) != len(given):
+            return None
+        for name, t in zip(self._arg_keywords, self._feeds, strict=True):
+            if name not in given and t.node.op in ("Placeholder", "PlaceholderV2"):
+                return None
+        found = self._variants.get(names)
+        if found is None:
+            feeds = [t for n, t in zip(self._arg_keywords, self._feeds, strict=True) if n in given]
+            found = self._variants[names] = PrunedFunction(
+                self._state, self._function_name, feeds, self._fetches, names, 0, None, self._output_structure
+            )
+        return found
+
+    @staticmethod
+    def _expanded(kwargs: Any) -> dict[str, Any]:
+        """Keyword arguments with composite tensors taken apart."""
         parts: dict[str, Any] = {}
         for key, value in kwargs.items():
             spec = getattr(value, "_type_spec", None)
-            if isinstance(spec, TypeSpec) and spec.is_composite_spec and key not in self._arg_keywords:
-                names = _component_names(key, spec)
-                parts.update(zip(names, spec.to_components(value), strict=True))
+            if isinstance(spec, TypeSpec) and spec.is_composite_spec and not isinstance(value, Tensor):
+                parts.update(zip(_component_names(key, spec), spec.to_components(value), strict=True))
             else:
                 parts[key] = value
-        return super()._bind_flat(args, parts)
+        return parts
 
 
 def _component_names(key: str, spec: Any) -> list[str]:
@@ -221,7 +252,7 @@ class _V1Loader:
 
     def load(self) -> GraphModel:
         graph_def = self.meta_graph.graph_def
-        unknown = check_graph_def(graph_def, self.where, refuse_unknown=False)
+        unknown = check_graph_def(graph_def, self.where, runs_main_graph=True)
         library = deserialize_library(graph_def.library, self.where)
         left_out: dict[str, list[str]] = {}
         if unknown:

@@ -22,7 +22,7 @@ from tracer.variable import Variable
 
 __all__ = ["VARIABLE_OPS", "GraphState", "prune"]
 
-VARIABLE_OPS = frozenset(["AutoReloadVariable", "TemporaryVariable", "VarHandleOp", "Variable", "VariableV2"])
+VARIABLE_OPS = frozenset(["TemporaryVariable", "VarHandleOp", "Variable", "VariableV2"])
 # Ops that make or find a table or iterator by name; one object serves all functions of a graph.
 _SHARED_OPS = frozenset(
     "HashTable HashTableV2 MutableHashTable MutableHashTableV2 MutableHashTableOfTensors MutableHashTableOfTensorsV2 "

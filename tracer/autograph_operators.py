@@ -221,7 +221,7 @@ def _staged_while(
         return list(step(*mine))
 
     after = list(before)
-    if any(_undefined(v) for v in before):  # look at one turn, to see what becomes of variables that the loop itself defines
+    if any(v is None or _undefined(v) for v in before):  # look at one turn, to see what becomes of variables that the loop itself defines
         with trace_into(FuncGraph("probe", dispatch.current_graph())):
             run_test(own)
             run_body(own)
@@ -284,8 +284,8 @@ def _like(now: Any, was: Any) -> Any:
 
 def _loop_start(name: str, a: Any, b: Any) -> tuple[Any, bool]:
     """A loop variable before the loop, and whether it is fixed (no tensor, and unchanged)."""
-    if _undefined(a):
-        if _undefined(b):
+    if a is None or _undefined(a):
+        if b is None or _undefined(b):
             return a, True
         leaves = nest.flatten(b)
         if not all(v is None or _tensor_like(v) for v in leaves):
@@ -303,8 +303,6 @@ def _check_fixed(name: str, a: Any, b: Any) -> None:
     la, lb = nest.flatten(a), nest.flatten(b)
     if len(la) == len(lb) and all(x is y or _equal(x, y) for x, y in zip(la, lb, strict=True)):
         return
-    if a is None:
-        raise InvalidArgumentError(f"'{name}' is None before the loop, but {b!r} at the end of a turn; give it a tensor before the loop")
     raise InvalidArgumentError(f"'{name}' must be a tensor: the loop depends on tensors, and the variable changes inside from {a!r} to {b!r}")
 
 
@@ -344,7 +342,7 @@ def _invariant(start: Any, given: Any, name: str, a: Any, b: Any) -> list[Any]:
         if isinstance(given, (list, tuple)) and all(isinstance(g, (int, type(None))) for g in given):
             flat = [TensorShape(given)]
         return [flat[min(i, len(flat) - 1)] for i in range(len(leaves))]
-    if not _undefined(a):
+    if a is not None and not _undefined(a):
         return [None] * len(leaves)
     # what the loop defines may differ from turn to turn where its shape is not known
     out: list[Any] = []

@@ -160,6 +160,14 @@ def variables_first_set_in_a_loop(tf, x):
 
 
 @program
+def none_before_a_loop(tf, x):
+    y = None
+    for i in tf.range(2):
+        y = x * tf.cast(i, tf.float32)
+    return y
+
+
+@program
 def logical_operators(tf, x):
     a, b = x[0] > 0.0, x[1] > 0.0
     r = 0
@@ -381,13 +389,6 @@ def dtype_changes_in_loop(tf, x):
     return y
 
 
-def none_becomes_tensor(tf, x):
-    y = None
-    for i in tf.range(2):
-        y = x
-    return y
-
-
 def python_loop_with_tensor_break(tf, x):
     for i in range(3):
         if x[0] > 0.0:
@@ -403,7 +404,7 @@ def shape_changes(tf, x):
 
 
 @pytest.mark.parametrize(
-    "fn", [undefined_in_a_branch, dtype_differs, one_branch_returns, dtype_changes_in_loop, none_becomes_tensor,
+    "fn", [undefined_in_a_branch, dtype_differs, one_branch_returns, dtype_changes_in_loop,
            python_loop_with_tensor_break, shape_changes],
 )  # fmt: skip
 def test_errors_are_of_tensorflows_kind_and_tell_the_line(fn: Callable[..., Any]) -> None:

@@ -1,4 +1,8 @@
-"""The NumPy engine: binds the steps of a plan to kernels and runs them in order. It refuses to know any op by name."""
+"""The NumPy engine: makes the plan of a function, binds its steps to kernels and runs them. It refuses to know any op by name.
+
+The first calls walk the list of steps; then the plan becomes generated Python (see codegen.py). Kernels that continue a state from call to
+call, such as seeded random ops, are bound once for each step of a runnable and kept.
+"""
 
 from __future__ import annotations
 
@@ -7,82 +11,119 @@ from typing import Any
 
 import numpy as np
 
-from tracer import registry
 from tracer.errors import InvalidArgumentError, SavedModelError
+from tracer.exec.codegen import Program, generate
+from tracer.exec.fuse import fuse_products, reuse_buffers
 from tracer.exec.plan import Plan, make_plan
+from tracer.exec.static import StaticValues, bind, conform, find_static, fold_constants, split
 
-__all__ = ["NumpyRunnable", "prepare"]
+__all__ = ["NumpyRunnable", "optimize", "prepare"]
+
+_CALLS_BEFORE_CODE = 8
+_ERRORS = (ValueError, IndexError, TypeError, OverflowError, AttributeError)
+
+
+def optimize(plan: Plan) -> Plan:
+    """Fold, fuse and order `plan` in place."""
+    fold_constants(plan)
+    static = find_static(plan)
+    plan.drop_unused()
+    fuse_products(plan, static)
+    split(plan, static)
+    plan.drop_unused()
+    reuse_buffers(plan)
+    return plan
 
 
 class NumpyRunnable:
-    """A function bound to kernels. Calls are independent of each other, but for the resources they share."""
+    """A function bound to kernels. Calls are independent of each other, but for the resources they share; threads may call at once.
 
-    def __init__(self, plan: Plan):
+    Attributes:
+        nested: as the runnable itself, for calls from inside a run: NumPy's error state is set already.
+        plan: what it runs. program: the generated code, once there is some.
+    """
+
+    def __init__(self, plan: Plan, compile_after: int = _CALLS_BEFORE_CODE):
         self.plan = plan
-        self._template: list[Any] = [None] * plan.slots
-        for slot, value in plan.constants.items():
-            self._template[slot] = value
-        self._steps: list[tuple[Callable[..., Any], list[int], list[int], list[Any], list[int], Any]] = []
-        for step in plan.steps:
-            record = registry.get_op(step.node.op)
-            kernel = record.kernel_for(step.node.attrs)
-            args = record.schema.outputs
-            single = len(args) == 1 and not args[0].is_list
-            dtypes = [t.dtype.numpy if t.dtype.kind not in "rv" and t.dtype.number < 100 else None for t in step.node.outputs]
-            self._steps.append((kernel, step.inputs, step.outputs, dtypes, step.free, single))
-        self._outputs = plan.outputs
-        self._arity = len(plan.inputs)
+        plan.mark_last_uses()
+        self._steps = [*plan.first, *plan.steps]
+        for step in (*self._steps, *plan.static):
+            bind(step)
+        self._static = StaticValues(plan) if plan.static else None
+        self._head = len(plan.first)
+        self._left = compile_after
+        self.program: Program | None = None
+        self.nested: Callable[..., list[Any]] = self._interpret
 
     def __call__(self, *values: Any) -> list[Any]:
         """Run. `values` are the flat inputs; returns the flat outputs."""
-        slots = self._template.copy()
-        slots[: self._arity] = values
-        index = 0
-        try:
-            with np.errstate(all="ignore"):
-                for kernel, ins, outs, dtypes, free, single in self._steps:
-                    result = kernel(*[slots[i] for i in ins])
-                    if single:
-                        dtype = dtypes[0]
-                        if dtype is not None and (type(result) is not np.ndarray or result.dtype is not dtype):
-                            result = _as_array(result, dtype)
-                        slots[outs[0]] = result
-                    elif outs:
-                        for slot, dtype, value in zip(outs, dtypes, result, strict=True):
-                            if dtype is not None and (type(value) is not np.ndarray or value.dtype is not dtype):
-                                value = _as_array(value, dtype)
-                            slots[slot] = value
-                    for slot in free:
-                        slots[slot] = None
-                    index += 1
-        except (ValueError, IndexError, TypeError, OverflowError, AttributeError) as error:
-            raise self._explain(index, slots, error) from error
-        return [slots[i] for i in self._outputs]
+        with np.errstate(all="ignore"):  # values overflow, divide by zero and make NaN silently, as TensorFlow's do
+            return self.nested(*values)
 
-    def _explain(self, index: int, slots: list[Any], error: Exception) -> Exception:
-        node = self.plan.steps[index].node
-        where = f"function {self.plan.name} > node {node.name!r} ({node.op})"
+    def compile(self) -> None:
+        """Generate code for the plan, and use it from now on."""
+        program = generate(self.plan, self._static, self._explain, _ERRORS)
+        self.program = program
+        self.nested = program.run
+
+    def _interpret(self, *values: Any) -> list[Any]:
+        self._left -= 1
+        if self._left < 0:
+            self.compile()
+            return self.nested(*values)
+        plan = self.plan
+        slots: list[Any] = [None] * plan.slots
+        for slot, value in plan.constants.items():
+            slots[slot] = value
+        if len(values) != plan.inputs:
+            raise InvalidArgumentError(f"function {plan.name}: expected {plan.inputs} values, received {len(values)}")
+        slots[: plan.inputs] = values
+        index: int | None = 0
+        try:
+            for index, step in enumerate(self._steps):
+                if index == self._head:
+                    self._fill_static(slots)
+                result = step.kernel(*[slots[i] for i in step.inputs])  # type: ignore[misc]
+                outputs = step.outputs
+                if outputs:
+                    for slot, dtype, value in zip(outputs, step.dtypes, (result,) if step.single else result, strict=True):
+                        if dtype is not None and (type(value) is not np.ndarray or value.dtype is not dtype):
+                            value = conform(value, dtype)
+                        slots[slot] = value
+                result = value = None
+                for slot in step.free:
+                    slots[slot] = None
+            if self._head >= len(self._steps):
+                index = None
+                self._fill_static(slots)
+        except _ERRORS as error:
+            raise self._explain(index, dict(enumerate(slots)), error) from error
+        return [slots[i] for i in plan.outputs]
+
+    def _fill_static(self, slots: list[Any]) -> None:
+        static = self._static
+        if static is not None:
+            for slot, value in zip(static.slots, static.current(tuple([slots[i] for i in static.sources])), strict=True):
+                slots[slot] = value
+
+    def _explain(self, index: int | None, values: dict[int, Any], error: BaseException) -> BaseException:
+        step = getattr(error, "step", None)
+        if step is None:
+            if index is None:
+                return error
+            step = self._steps[index]
+        where = f"function {step.where} > node {step.node.name!r} ({step.node.op})"
         if isinstance(error, SavedModelError):
             if where not in str(error) and not getattr(error, "located", False):
                 located = type(error)(f"{where}: {error}")
                 located.located = True  # type: ignore[attr-defined]
                 return located
             return error
-        got = ", ".join(f"{getattr(v, 'dtype', type(v).__name__)}{getattr(v, 'shape', '')}" for v in (slots[i] for i in self._steps[index][1]))
+        given = [values.get(i, self.plan.constants.get(i)) for i in step.inputs]
+        got = ", ".join(f"{getattr(v, 'dtype', type(v).__name__)}{getattr(v, 'shape', '')}" for v in given)
         return InvalidArgumentError(f"{where}: {error} — received ({got}); check the values fed to the function")
-
-
-def _as_array(value: Any, dtype: Any) -> Any:
-    if dtype == object:
-        if isinstance(value, np.ndarray):
-            return value
-        out = np.empty((), object)
-        out[()] = value
-        return out
-    array = np.asarray(value)
-    return array if array.dtype == dtype else array.astype(dtype)
 
 
 def prepare(graph: Any) -> NumpyRunnable:
     """The runnable of `graph`."""
-    return NumpyRunnable(make_plan(graph))
+    return NumpyRunnable(optimize(make_plan(graph)))

@@ -152,3 +152,41 @@ CONVOLUTION = [
 ]
 
 CASES = CORE + POOLING + NORMALIZATION + REGULARIZATION + CONVOLUTION
+
+
+def _cells(kinds: str) -> Any:
+    """A function of the library's layers that makes cells of 3 units."""
+    return lambda module: [getattr(module, f"{k}Cell")(3) for k in kinds.split()]
+
+
+def _layer(kind: str, *args: Any, **kwargs: Any) -> Any:
+    return lambda module: getattr(module, kind)(*args, **kwargs)
+
+
+_GATED = [
+    {}, {"return_sequences": True}, {"return_state": True, "go_backwards": True, "return_sequences": True}, {"unroll": True},
+    {"activation": "softsign"}, {"dropout": 0.3}, {"dropout": 0.3, "recurrent_dropout": 0.2}, {"use_bias": False, "time_major": True},
+]  # fmt: skip
+RECURRENT = [
+    *(C(kind, {"units": 3, **k}, _SEQ, tolerance=5e-6) for kind in ("LSTM", "GRU", "SimpleRNN") for k in _GATED),
+    *(C(kind, {"units": 3, **k}, _SEQ, mask=(2, 5), tolerance=5e-6) for kind in ("LSTM", "GRU", "SimpleRNN") for k in _GATED[:4]),
+    C("GRU", {"units": 3, "reset_after": False}, _SEQ, tolerance=5e-6),
+    C("LSTM", {"units": 3, "implementation": 1, "activation": "softsign", "unit_forget_bias": False}, _SEQ, tolerance=5e-6),
+    *(C(kind, {"units": 3, "stateful": True}, _SEQ, tolerance=5e-6) for kind in ("LSTM", "GRU", "SimpleRNN")),
+    C("RNN", {"cell": lambda m: m.LSTMCell(3)}, _SEQ, tolerance=5e-6),
+    C("RNN", {"cell": _cells("LSTM GRU SimpleRNN"), "return_sequences": True}, _SEQ, tolerance=5e-6),
+    C("Bidirectional", {"layer": _layer("LSTM", 3, name="lstm")}, _SEQ, tolerance=5e-6),
+    C("Bidirectional", {"layer": _layer("GRU", 3, return_sequences=True, name="gru"), "merge_mode": "ave"}, _SEQ, mask=(2, 5), tolerance=5e-6),
+    C("TimeDistributed", {"layer": _layer("Dense", 3, name="dense")}, _SEQ),
+    C("TimeDistributed", {"layer": _layer("Conv2D", 3, 2, name="conv")}, (2, 3, 4, 4, 2)),
+    C("ConvLSTM1D", {"filters": 2, "kernel_size": 3}, (2, 3, 6, 3), tolerance=1e-5),
+    C("ConvLSTM2D", {"filters": 2, "kernel_size": 3, "padding": "same", "return_sequences": True}, (2, 3, 4, 5, 3), tolerance=1e-5),
+    C("ConvLSTM2D", {"filters": 2, "kernel_size": 2, "dropout": 0.2, "recurrent_dropout": 0.2}, (2, 3, 4, 5, 3), tolerance=1e-5),
+    C("ConvLSTM3D", {"filters": 2, "kernel_size": 2, "return_state": True}, (1, 2, 3, 4, 3, 2), tolerance=1e-5),
+]
+ATTENTION = [
+    C("Attention", {}, [(2, 5, 4), (2, 3, 4)]),
+    C("Attention", {"use_scale": True, "score_mode": "concat", "dropout": 0.3}, [(2, 5, 4), (2, 3, 4), (2, 3, 4)], call={"use_causal_mask": True}),
+    C("AdditiveAttention", {}, [(2, 5, 4), (2, 3, 4)]),
+]
+CASES += RECURRENT + ATTENTION

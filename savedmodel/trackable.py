@@ -476,7 +476,6 @@ class DictWrapper(TrackableContainer, dict):
         wrapped_dict = wrapped_dict if isinstance(wrapped_dict, Mapping) else dict(wrapped_dict)
         self._original = wrapped_dict
         dict.__init__(self)
-        self._replaced = False
         self._bad_keys = False
         for key, value in list(wrapped_dict.items()):
             self._put(key, value)
@@ -530,13 +529,7 @@ class DictWrapper(TrackableContainer, dict):
                 f"dictionary contains a non-string key which maps to a trackable object or mutable data structure.\n\nIf you don't need "
                 f"this dictionary checkpointed, wrap it in a non-trackable object; it will be subsequently ignored."
             )
-        if self._replaced:
-            raise UntrackableError(
-                f"Unable to save the object {text} (a dictionary wrapper constructed automatically on attribute assignment). A key mapping "
-                f"to a trackable object was overwritten or deleted, which would cause problems for restoration.\n\nIf you don't need this "
-                f"dictionary checkpointed, wrap it in a non-trackable object; it will be subsequently ignored."
-            )
-        if self._tracked and (getattr(self, "_changed_outside", False) or not self._unchanged_outside()):
+        if getattr(self, "_changed_outside", False) or not self._unchanged_outside():
             raise UntrackableError(
                 f"Unable to save the object {text} (a dictionary wrapper constructed automatically on attribute assignment). The wrapped "
                 f"dictionary was modified outside the wrapper (its final value was {self._original!r}, its value when a checkpoint "
@@ -546,21 +539,13 @@ class DictWrapper(TrackableContainer, dict):
 
     # -- dict ----------------------------------------------------------------------------------------------------------
 
-    def _replacing(self, key: Any, new: Any = None) -> None:
-        if dict.__contains__(self, key):
-            old = dict.__getitem__(self, key)
-            if old is not new and is_trackable(wrap(old)):
-                self._replaced = True
-
     def __setitem__(self, key: Any, value: Any) -> None:
         self._before_change()
-        self._replacing(key, value)
         self._put(key, value)
         self._sync()
 
     def __delitem__(self, key: Any) -> None:
         self._before_change()
-        self._replacing(key)
         if isinstance(key, str):
             self._untrack(key)
         dict.__delitem__(self, key)

@@ -217,7 +217,7 @@ class ReduceLROnPlateau(Callback):
         old = _learning_rate(self.model.optimizer).numpy()
         if old <= np.float32(self.min_lr):
             return
-        new = max(old * self.factor, self.min_lr)
+        new = max(float(old) * self.factor, self.min_lr)
         _set_learning_rate(self.model.optimizer, new)
         if self.verbose > 0:
             print_msg(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")

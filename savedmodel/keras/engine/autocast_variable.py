@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from tracer import dispatch
+from tracer import dispatch, tensor
 from tracer.dtypes import DType, as_dtype
+from tracer.errors import InvalidArgumentError
 from tracer.variable import Variable
 
 __all__ = ["AutoCastVariable", "current_cast_dtype", "enable_auto_cast_variables"]
@@ -68,3 +69,18 @@ class AutoCastVariable(Variable):
         text = super().__repr__()
         own = f"dtype={self.dtype.name}"
         return text.replace("<tf.Variable", "<AutoCastVariable", 1).replace(own, f"{own} dtype_to_cast_to={self._cast_dtype.name}", 1)
+
+
+def _convert(value: Any, dtype: Any) -> Any:
+    if dtype is None or as_dtype(dtype).base_dtype == value._cast_dtype:
+        return value.read_value()
+    if as_dtype(dtype).base_dtype == value.dtype:
+        return Variable.read_value(value)
+    raise InvalidArgumentError(
+        f"Incompatible type conversion requested to type {as_dtype(dtype).name!r} for AutoCastVariable which is casted to type "
+        f"{value._cast_dtype.name!r}"
+    )
+
+
+# in front of the conversion of plain variables, of which this is a kind
+tensor._CONVERSIONS.insert(0, (AutoCastVariable, _convert))

@@ -61,15 +61,17 @@ class CallSpec:
         expects_training_arg, expects_mask_arg: whether it can be given them.
         default_training_arg: the default of `training`, or None.
         full_argspec: inspect.FullArgSpec of the method.
+        required: positional arguments without a default.
     """
 
     def __init__(self, call: Callable[..., Any]):
         full = _full_argspec(call)
         self.full_argspec = full
         names = list(full.args)
-        if names and names[0] == "self":
+        if names and (inspect.ismethod(call) or names[0] == "self"):
             names = names[1:]
         self._positional = list(names)
+        self.required = names[: len(names) - len(full.defaults or ())]
         names += full.kwonlyargs or []
         self.arg_names = names
         takes_any = full.varkw is not None

@@ -157,11 +157,10 @@ class Model(Training, Layer):
         Layer.build(self, input_shape)
 
     def _build_by_call(self, input_shape: Any) -> None:
-        spec = self._call_spec.full_argspec
-        args = [a for a in spec.args if a != "self"]
-        required = args[1 : len(args) - len(spec.defaults or ())]
+        spec = self._call_spec
+        required = spec.required[1:]
         kwargs: dict[str, Any] = {}
-        if not args:
+        if not spec._positional:
             raise InvalidArgumentError("You can only call `build()` on a model if its `call()` method accepts an `inputs` argument.")
         for arg in required:
             if arg != "training":

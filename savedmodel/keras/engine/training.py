@@ -612,9 +612,7 @@ class Training:
         return scope()
 
     def _check_call_args(self, method: str) -> None:
-        spec = self._call_spec.full_argspec
-        names = list(spec.args[: len(spec.args) - len(spec.defaults or ())])
-        names = [n for n in names if n not in ("training", "self")]
+        names = [n for n in self._call_spec.required if n != "training"]
         if len(names) > 1:
             raise InvalidArgumentError(
                 f"Models passed to `{method}` can only have `training` and the first argument in `call()` as positional arguments, found: "

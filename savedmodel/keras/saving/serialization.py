@@ -194,7 +194,7 @@ def serialize_dict(obj: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def _spec_module(spec: Any) -> str:
     home = {"RaggedTensorSpec": "ops.ragged.ragged_tensor", "SparseTensorSpec": "framework.sparse_tensor", "IndexedSlicesSpec": "framework.indexed_slices"}
-    return "tensorflow.python." + home.get(type(spec).__name__, "framework.tensor_spec")
+    return "tensorflow.python." + home.get(type(spec).__name__, "framework.tensor")
 
 
 def _object_config(obj: Any) -> dict[str, Any]:

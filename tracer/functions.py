@@ -19,6 +19,7 @@ import numpy as np
 
 from tracer import dispatch, nest, registry, specs, tape
 from tracer import tensor as tensors
+from tracer.call_paths import KeywordPath, argument_key, order_of, runner
 from tracer.errors import DTypeError, InvalidArgumentError, SymbolicTensorError
 from tracer.ir.attrs import FunctionRef
 from tracer.ir.graph import topological_order
@@ -199,12 +200,24 @@ class ConcreteFunction:
         Raises:
             TypeError, ValueError: the arguments do not fit; the message tells what was expected.
         """
+        context = dispatch.context
+        short = not args and context.graph is None and not context.tapes
+        if short:
+            path = self.__dict__.get("_path")
+            if path is not None:
+                values = path.bind(kwargs)
+                if values is not None:
+                    return path.run(values)
         flat = None
         if self.structured_input_signature is not None:
             flat = self._bind_structured(args, kwargs)
         if flat is None:
             flat = self._bind_flat(args, kwargs)
-        return self.call_flat(self._checked(flat))
+        flat = self._checked(flat)
+        result = self.call_flat(flat)
+        if short:
+            self._path = KeywordPath.of(self, kwargs, flat)
+        return result
 
     def _bind_structured(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
         want_args, want_kwargs = self.structured_input_signature
@@ -586,6 +599,7 @@ class Function:
         self._bound = bound
         self._cache: dict[Any, ConcreteFunction] = {}
         self._general: dict[Any, Any] = {}
+        self._paths: dict[Any, Any] = {}
         self._lock = threading.RLock()
         self._methods: weakref.WeakKeyDictionary[Any, Function] = weakref.WeakKeyDictionary()
         self._created_variables = False
@@ -630,8 +644,22 @@ class Function:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _RUN_EAGERLY:
             return self._python_function(*args, **kwargs)
+        context = dispatch.context
+        key = argument_key(args, kwargs) if context.graph is None and not context.tapes else None
+        if key is not None:
+            found = self._paths.get(key)
+            if found is not None:
+                run, order = found
+                if kwargs:
+                    args = (*args, *kwargs.values())
+                return run([args[i]._value for i in order])
         concrete, flat = self._resolve(args, kwargs)
-        return concrete.call_flat(flat)
+        result = concrete.call_flat(flat)
+        if key is not None:
+            order = order_of([*args, *kwargs.values()], flat)
+            if order is not None and len(self._paths) < _MOST_PATHS:
+                self._paths[key] = runner(concrete), order
+        return result
 
     def _resolve(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[ConcreteFunction, list[Any]]:
         positional, keyword = self._canonical(args, kwargs)
@@ -807,6 +835,7 @@ class Function:
 
 
 _RUN_EAGERLY = False
+_MOST_PATHS = 256
 
 
 def run_functions_eagerly(run_eagerly: bool) -> None:

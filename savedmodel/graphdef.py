@@ -19,7 +19,7 @@ from tracer import infer, registry
 from tracer.dtypes import DType, as_dtype
 from tracer.errors import GraphError, SavedModelError, UnknownOpError
 from tracer.ir.attrs import FunctionLibrary, FunctionRef, Placeholder
-from tracer.ir.graph import Graph, Node
+from tracer.ir.graph import Node
 from tracer.schema import OpSchema
 from tracer.shapes import TensorShape, unknown_shape
 from tracer.tracing import FuncGraph, next_uid
@@ -275,14 +275,17 @@ def serialize_op_def(schema: OpSchema) -> Any:
 def deserialize_library(library_def: Any, where: str = "library") -> FunctionLibrary:
     """A lazy library: each function is deserialized when it is first looked up."""
     library = FunctionLibrary()
-    gradients = {g.function_name: g.gradient_func for g in library_def.gradient}
 
-    def thunk(message: Any) -> Callable[[], FuncGraph]:
-        return lambda: deserialize_function(message, library, where)
+    def thunk(message: Any) -> Callable[..., FuncGraph]:
+        return lambda attrs=None: deserialize_function(message, library, where, attrs)
 
     for message in library_def.function:
-        library.add_lazy(message.signature.name, thunk(message))
-    library.gradients = gradients  # type: ignore[attr-defined]
+        name, open_attrs = message.signature.name, tuple(a.name for a in message.signature.attr)
+        if open_attrs:
+            library.add_template(name, open_attrs, thunk(message))
+        else:
+            library.add_lazy(name, thunk(message))
+    library.gradients.update((g.function_name, g.gradient_func) for g in library_def.gradient)
     library.uid = next_uid()  # type: ignore[attr-defined]
     return library
 
@@ -294,8 +297,46 @@ _NAMED_RESOURCES = frozenset(
 )
 
 
-def deserialize_function(message: Any, library: FunctionLibrary, where: str = "library") -> FuncGraph:
+def _filled(value: Any, given: Mapping[str, Any], where: str) -> Any:
+    """An attr of a function's body where the function's open attrs are `given`."""
+    if isinstance(value, Placeholder):
+        if value.name not in given:
+            raise FormatError(f"{where}: the function leaves attr {value.name!r} open, and its caller does not give it; the file is damaged")
+        return given[value.name]
+    if isinstance(value, FunctionRef) and value.attrs:
+        return FunctionRef(value.name, value.library, {k: _filled(v, given, where) for k, v in value.attrs.items()})
+    if isinstance(value, list):
+        return [_filled(v, given, where) for v in value]
+    return value
+
+
+def _argument_types(arg: Any, given: Mapping[str, Any], where: str) -> list[DType] | DType:
+    """The dtype of an argument of a function, or those of its items."""
+    if arg.type_list_attr:
+        return list(_filled(Placeholder(arg.type_list_attr), given, where))
+    one = as_dtype(arg.type) if arg.type else _filled(Placeholder(arg.type_attr), given, where)
+    return [one] * int(_filled(Placeholder(arg.number_attr), given, where)) if arg.number_attr else one
+
+
+def _legacy_call(name: str, attrs: dict[str, Any], library: FunctionLibrary) -> tuple[str, dict[str, Any], FuncGraph]:
+    """The op and attrs of a call in the way of TensorFlow 1, where the function's name is the op; and the function."""
+    open_attrs = library.open_attrs(name)
+    ref = FunctionRef(name, library, {k: v for k, v in attrs.items() if k in open_attrs})
+    callee = ref.graph
+    full = {
+        **{k: v for k, v in attrs.items() if k not in open_attrs and k.startswith("_")}, "f": ref,
+        "Tin": [t.dtype for t in callee.inputs], "Tout": [t.dtype for t in callee.outputs],
+    }  # fmt: skip
+    return "StatefulPartitionedCall" if callee.is_stateful else "PartitionedCall", full, callee
+
+
+def deserialize_function(
+    message: Any, library: FunctionLibrary, where: str = "library", given: Mapping[str, Any] | None = None
+) -> FuncGraph:
     """The graph of a FunctionDef; functions it calls are looked up in `library` when they are needed.
+
+    Args:
+        given: values of the attrs that the function leaves open (TensorFlow 1).
 
     Raises:
         UnknownOpError: lists every op of the body that is not known.
@@ -306,6 +347,7 @@ def deserialize_function(message: Any, library: FunctionLibrary, where: str = "l
     graph.is_stateful_override = message.signature.is_stateful or None
     graph.extra["message"] = message
     registry.require_ops((n.op for n in message.node_def if n.op not in library), f"{where} > function {name}")
+    given = {**{a.name: deserialize_attr(a.default_value) for a in message.signature.attr if a.HasField("default_value")}, **(given or {})}
     tensors: dict[str, Any] = {}
     for i, arg in enumerate(message.signature.input_arg):
         shape, user, handle = unknown_shape(), None, None
@@ -315,7 +357,14 @@ def deserialize_function(message: Any, library: FunctionLibrary, where: str = "l
                 shape = TensorShape(shape_from_proto(attrs["_output_shapes"].list.shape[0]))
             if "_user_specified_name" in attrs:
                 user = attrs["_user_specified_name"].s.decode("utf-8", "replace")
-        dtype = as_dtype(arg.type) if arg.type else as_dtype("float32")
+        types = _argument_types(arg, given, f"{where} > function {name} > argument {arg.name}")
+        if isinstance(types, list):
+            for k, one in enumerate(types):
+                node = graph.add_named_node("Placeholder", (), {"dtype": one, "shape": shape}, [(one, shape)], f"{arg.name}_{k}")
+                graph.inputs.append(node.outputs[0])
+                tensors[f"{arg.name}:{k}"] = node.outputs[0]
+            continue
+        dtype = types
         if dtype.kind == "r":
             shape = TensorShape([])
         if arg.handle_data:
@@ -329,18 +378,13 @@ def deserialize_function(message: Any, library: FunctionLibrary, where: str = "l
         tensors[arg.name] = node.outputs[0]
     pending: list[tuple[Node, Any]] = []
     for n in message.node_def:
-        attrs = {k: deserialize_attr(n.attr[k], library, f"{name} > {n.name}") for k in n.attr}
-        if n.op in library:  # TensorFlow 1 calls functions by using their name as an op
-            record = registry.get_op("PartitionedCall")
-            attrs = {"f": FunctionRef(n.op, library), **attrs}
-            callee = library[n.op]
-            attrs["Tin"] = [t.dtype for t in callee.inputs]
-            attrs["Tout"] = [t.dtype for t in callee.outputs]
-            op_name = "StatefulPartitionedCall" if callee.is_stateful else "PartitionedCall"
+        here = f"{where} > function {name} > node {n.name!r}"
+        attrs = {k: _filled(deserialize_attr(n.attr[k], library, f"{name} > {n.name}"), given, here) for k in n.attr}
+        op_name, ranges = n.op, None
+        if n.op in library:
+            op_name, attrs, callee = _legacy_call(n.op, attrs, library)
             ranges = _legacy_ranges(callee)
-        else:
-            record = registry.get_op(n.op)
-            op_name, ranges = n.op, None
+        record = registry.get_op(op_name)
         if op_name in _NAMED_RESOURCES and attrs.get("shared_name"):
             attrs["shared_name"] += b"_load_" + str(library.uid).encode()  # type: ignore[attr-defined]
         if "_gradient_op_type" in attrs:
@@ -364,12 +408,14 @@ def deserialize_function(message: Any, library: FunctionLibrary, where: str = "l
                     raise FormatError(f"{where} > function {name} > node {node.name!r}: control input {text!r} does not exist")
                 node.control_inputs.append(target)
             else:
-                node.inputs.append(_find(tensors, text, where, name, node.name))
+                node.inputs.extend(_find_all(tensors, text, where, name, node.name))
     _infer_all(graph)
     for arg in message.signature.output_arg:
         if arg.name not in message.ret:
             raise FormatError(f"{where} > function {name}: output {arg.name!r} has no entry in ret; the file is damaged")
-        graph.outputs.append(_find(tensors, message.ret[arg.name], where, name, f"output {arg.name}"))
+        listed = arg.number_attr or arg.type_list_attr
+        find = _find_all if listed else _find_one
+        graph.outputs.extend(find(tensors, message.ret[arg.name], where, name, f"output {arg.name}"))
     for control in message.signature.control_output:
         target = message.control_ret.get(control, control)
         if target in graph.nodes:
@@ -381,8 +427,24 @@ def deserialize_function(message: Any, library: FunctionLibrary, where: str = "l
 
 
 def _legacy_ranges(callee: FuncGraph) -> dict[str, tuple[int, int]]:
-    message = callee.extra["message"]
-    return {arg.name: (i, 1) for i, arg in enumerate(message.signature.output_arg)}
+    args = callee.extra["message"].signature.output_arg
+    if any(a.number_attr or a.type_list_attr for a in args):
+        return {args[0].name: (0, len(callee.outputs))} if len(args) == 1 else {}
+    return {arg.name: (i, 1) for i, arg in enumerate(args)}
+
+
+def _find_one(tensors: Mapping[str, Any], text: str, where: str, function: str, node: str) -> list[Any]:
+    return [_find(tensors, text, where, function, node)]
+
+
+def _find_all(tensors: Mapping[str, Any], text: str, where: str, function: str, node: str) -> list[Any]:
+    """The tensors that an input means: one, or all items of a list (`argument`, `node:output` without an index)."""
+    if text in tensors or f"{text}:1" not in tensors:
+        return _find_one(tensors, text, where, function, node)
+    found = []
+    while f"{text}:{len(found)}" in tensors:
+        found.append(tensors[f"{text}:{len(found)}"])
+    return found
 
 
 def _find(tensors: Mapping[str, Any], text: str, where: str, function: str, node: str) -> Any:
@@ -442,11 +504,7 @@ def deserialize_graph(graph_def: Any, library: FunctionLibrary, where: str = "gr
         attrs = {k: deserialize_attr(n.attr[k], library, f"{where} > {n.name}") for k in n.attr}
         op_name = n.op
         if n.op in library:
-            callee = library[n.op]
-            attrs = {
-                "f": FunctionRef(n.op, library), **attrs, "Tin": [t.dtype for t in callee.inputs], "Tout": [t.dtype for t in callee.outputs]
-            }  # fmt: skip
-            op_name = "StatefulPartitionedCall" if callee.is_stateful else "PartitionedCall"
+            op_name, attrs, _ = _legacy_call(n.op, attrs, library)
         if op_name in ("VariableV2", "Variable", "VarHandleOp", *_NAMED_RESOURCES) and not attrs.get("shared_name"):
             attrs["shared_name"] = n.name.encode()
         schema = registry.get_op(op_name).schema
@@ -575,7 +633,7 @@ def _equal(default: Any, value: Any) -> bool:
         return default.rank == value.rank and default == value
     if isinstance(default, float) and isinstance(value, (float, int)):
         return np.float32(default) == np.float32(value)
-    return type(default) is type(value) and default == value or (isinstance(default, list) and list(value) == default)
+    return (type(default) is type(value) and default == value) or (isinstance(default, list) and list(value) == default)
 
 
 def _shape_proto(shape: TensorShape) -> Any:

@@ -26,6 +26,9 @@ class FunctionLibrary(Mapping[str, Any]):
     def __init__(self) -> None:
         self._items: dict[str, Any] = {}
         self._thunks: dict[str, Callable[[], Any]] = {}
+        self._templates: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Any]]] = {}
+        self._instances: dict[Any, Any] = {}
+        self.gradients: dict[str, str] = {}  # name of a function → name of the function that is its gradient (TensorFlow 1)
 
     def add(self, name: str, graph: Any) -> None:
         self._items[name] = graph
@@ -33,6 +36,26 @@ class FunctionLibrary(Mapping[str, Any]):
     def add_lazy(self, name: str, make: Callable[[], Any]) -> None:
         """`make` is called at the first look-up of `name`."""
         self._thunks[name] = make
+
+    def add_template(self, name: str, attrs: tuple[str, ...], make: Callable[[Mapping[str, Any]], Any]) -> None:
+        """A function that leaves `attrs` open: `make(values)` gives the function for given values of these."""
+        self._templates[name] = (attrs, make)
+        self._thunks[name] = lambda: make({})
+
+    def open_attrs(self, name: str) -> tuple[str, ...]:
+        """The attrs that the function of that name leaves open."""
+        return self._templates[name][0] if name in self._templates else ()
+
+    def instance(self, name: str, attrs: Mapping[str, Any]) -> Any:
+        """The function of that name with its open attrs set; each combination is made once."""
+        if name not in self._templates:
+            return self[name]
+        wanted, make = self._templates[name]
+        values = {k: v for k, v in attrs.items() if k in wanted}
+        key = (name, tuple(sorted((k, freeze(v)) for k, v in values.items())))
+        if key not in self._instances:
+            self._instances[key] = make(values)
+        return self._instances[key]
 
     def __getitem__(self, name: str) -> Any:
         found = self._items.get(name)
@@ -76,7 +99,7 @@ class FunctionRef:
         if self._graph is None:
             if self.library is None:
                 raise KeyError(f"function {self.name!r}: the reference belongs to no library")
-            self._graph = self.library[self.name]
+            self._graph = self.library.instance(self.name, self.attrs)
         return self._graph
 
     def __eq__(self, other: object) -> bool:

@@ -76,13 +76,16 @@ class LoadOptions:
         allow_partial_checkpoint: leave variables that the checkpoint lacks, or that are damaged, without a value.
         experimental_io_device: kept; files are read by this process.
         experimental_skip_checkpoint: read no variables.
+        restore_optimizer_state: give a compiled Keras model its optimizer's saved state. None: for models written by this library;
+            one that Keras 2.15 wrote is compiled afresh, as Keras 2.15 does, so that training goes on with the same numbers.
     """
 
     def __init__(
         self, allow_partial_checkpoint: bool = False, experimental_io_device: str | None = None,
         experimental_skip_checkpoint: bool = False, experimental_variable_policy: Any = None,
-        experimental_load_function_aliases: bool = False,
+        experimental_load_function_aliases: bool = False, restore_optimizer_state: bool | None = None,
     ):  # fmt: skip
+        self.restore_optimizer_state = restore_optimizer_state
         self.allow_partial_checkpoint = allow_partial_checkpoint
         self.experimental_io_device = experimental_io_device
         self.experimental_skip_checkpoint = experimental_skip_checkpoint

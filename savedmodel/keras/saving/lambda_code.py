@@ -50,9 +50,11 @@ def func_load(code: Any, defaults: Any = None, closure: Any = None, globs: dict[
             f"custom_objects."
         ) from None
     if globs is None:
+        import importlib
+
         import numpy
 
-        import savedmodel
+        from savedmodel import keras
 
-        globs = {"tf": savedmodel.tf, "keras": savedmodel.keras, "K": savedmodel.keras.backend, "np": numpy, "numpy": numpy}
+        globs = {"tf": importlib.import_module("savedmodel.tf"), "keras": keras, "K": keras.backend, "np": numpy, "numpy": numpy}
     return types.FunctionType(body, globs, name=body.co_name, argdefs=defaults, closure=cells)

@@ -12,7 +12,11 @@ from savedmodel.keras.saving import serialization
 from savedmodel.keras.saving.metadata_json import encode
 from savedmodel.keras.saving.training_config import training_config
 
-__all__ = ["keras_identifier", "metadata_bytes"]
+__all__ = ["RESTORES_OPTIMIZER", "keras_identifier", "metadata_bytes"]
+
+# Marks models whose optimizer state is to be restored. Keras 2.15 ignores the key, and the state: a model that it wrote starts with a
+# fresh optimizer, and does so here too unless LoadOptions(restore_optimizer_state=True) asks for more.
+RESTORES_OPTIMIZER = "restores_optimizer_state"
 
 KERAS_VERSION = "2.15.0"
 
@@ -120,7 +124,7 @@ def _model(model: Any, include_optimizer: bool) -> dict[str, Any]:
     if include_optimizer:
         training = training_config(model)
         if training is not None:
-            out["training_config"] = training
+            out["training_config"] = {**training, RESTORES_OPTIMIZER: True}
     return out
 
 

@@ -19,6 +19,7 @@ from savedmodel.keras.engine.base_layer import REVIVED_LOSS_PLACEHOLDER, Layer
 from savedmodel.keras.engine.call_context import call_context
 from savedmodel.keras.engine.input_spec import InputSpec
 from savedmodel.keras.saving import serialization
+from savedmodel.keras.saving.layer_records import RESTORES_OPTIMIZER
 from savedmodel.keras.saving.metadata_json import decode
 from savedmodel.keras.saving.optimizer_state import restore_optimizer
 from savedmodel.keras.saving.training_config import compile_arguments
@@ -492,7 +493,7 @@ class _Revival:
             raise InvalidArgumentError(
                 f"Error loading model(s) in the SavedModel format. The model {record['name']!r} could not be connected from its config: {error}"
             ) from error
-        self._update(model, {**record, "dtype": None})
+        self._update(model, {**record, "dtype": None, "trainable": None})
 
     def _connect_network(self, model: Any, config: dict[str, Any], layers: Sequence[Any]) -> None:
         from savedmodel.keras.engine.network_config import connect_ancillary_layers, reconstruct_from_config
@@ -537,7 +538,10 @@ class _Revival:
         model.compile(**compile_arguments(config), from_serialized=True) if _takes_from_serialized(model) else model.compile(**compile_arguments(config))
         self._restore_compiled_metrics(model)
         saved = self.optimizers.get(0)
-        if saved is not None and model.optimizer is not None:
+        wanted = self.options.restore_optimizer_state
+        if wanted is None:
+            wanted = bool(config.get(RESTORES_OPTIMIZER))
+        if wanted and saved is not None and model.optimizer is not None:
             restore_optimizer(model, saved, self.loader)
         return model
 

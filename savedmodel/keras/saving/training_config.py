@@ -15,9 +15,9 @@ def training_config(model: Any) -> dict[str, Any] | None:
         return None
     arguments = model._get_compile_args(user_metrics=False)
     out = {k: v for k, v in arguments.items() if k in ("loss", "metrics", "weighted_metrics", "loss_weights")}
-    metrics = _serialize_structure(out)
-    metrics["optimizer_config"] = optimizer_config(model.optimizer)
-    return metrics
+    config = _serialize_structure(out)
+    config["optimizer_config"] = optimizer_config(model.optimizer)
+    return config
 
 
 def optimizer_config(optimizer: Any) -> dict[str, Any]:

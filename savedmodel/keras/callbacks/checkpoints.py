@@ -176,11 +176,11 @@ class ModelCheckpoint(Callback):
     @staticmethod
     def _get_most_recently_modified_file_matching_pattern(pattern: str) -> str | None:
         """The newest file that the path pattern matches; the latest checkpoint of its folder comes first."""
-        from savedmodel.tf import tf
+        from savedmodel.format.checkpoint_state import latest_checkpoint
 
         folder, base = os.path.dirname(pattern), os.path.basename(pattern)
         expression = "^" + re.sub("{.*}", ".*", base) + "$"
-        latest = tf.train.latest_checkpoint(folder)
+        latest = latest_checkpoint(folder)
         if latest is not None and re.match(expression, os.path.basename(latest)):
             return latest
         if not os.path.isdir(folder):
@@ -200,15 +200,16 @@ class TrainingState:
     """The backup of one training run: model, optimizer, epoch and batch, in a checkpoint."""
 
     def __init__(self, model: Any, directory: str, save_freq: Any):
-        from savedmodel.tf import tf
+        from savedmodel.checkpoint import Checkpoint
+        from savedmodel.checkpoint_management import CheckpointManager
 
         self._save_freq = save_freq
         self._ckpt_saved_epoch = Variable(np.int64(_NEVER), name="ckpt_saved_epoch", trainable=False)
         self._ckpt_saved_batch = Variable(np.int64(_NEVER), name="ckpt_saved_batch", trainable=False)
-        checkpoint = tf.train.Checkpoint(
+        checkpoint = Checkpoint(
             model=model, ckpt_saved_epoch=self._ckpt_saved_epoch, ckpt_saved_batch=self._ckpt_saved_batch, train_counter=model._train_counter
         )
-        self.manager = tf.train.CheckpointManager(checkpoint, directory=os.path.join(directory, "chief"), max_to_keep=1)
+        self.manager = CheckpointManager(checkpoint, directory=os.path.join(directory, "chief"), max_to_keep=1)
 
     def back_up(self, epoch: int, batch: int = 0) -> None:
         self.manager.save()

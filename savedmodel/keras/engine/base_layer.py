@@ -489,11 +489,7 @@ class Layer(LayerNodes):
 
     def _call_to_trace(self) -> Callable[..., Any]:
         """`call`, with Python control flow of the user's own code turned into graph control flow."""
-        if type(self).__module__.partition(".")[0] == "savedmodel" and not getattr(self, "_convert_call", False):
-            return self.call
-        from tracer.autograph import convert
-
-        return convert(self.call)
+        return converted(self.call, type(self).__module__)
 
     def _name_scope(self) -> str:
         """The exact scope of the layer's nodes: inside of the current one, never numbered."""
@@ -866,6 +862,15 @@ class BaseRandomLayer(Layer):
 
 
 # -- pieces ----------------------------------------------------------------------------------------------------------
+
+
+def converted(method: Callable[..., Any], module: str) -> Callable[..., Any]:
+    """`method` of a class in `module` with Python control flow turned into graph control flow; library code is taken as it is."""
+    if module.partition(".")[0] in ("savedmodel", "keras"):  # classes revived from files stand in keras' own module
+        return method
+    from tracer.autograph import convert
+
+    return convert(method)
 
 
 def _floatx() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from savedmodel.keras.engine import compile_containers, data_adapter
+from savedmodel.keras.engine.base_layer import converted
 from savedmodel.trackable import no_automatic_dependency_tracking
 from tracer import dispatch, nest
 from tracer.composite import RaggedTensor, SparseTensor
@@ -351,10 +352,12 @@ class Training:
         step_of = {"train": "train_step", "test": "test_step", "predict": "predict_step"}[kind]
 
         def step(data: Any) -> Any:
-            outputs = getattr(self, step_of)(data)
+            method = getattr(self, step_of)
             if dispatch.executing_eagerly():
+                outputs = method(data)
                 getattr(self, f"_{kind}_counter").assign_add(1)
             else:
+                outputs = converted(method, getattr(method, "__module__", "savedmodel"))(data)
                 first = next((t for t in nest.flatten(outputs, expand_composites=True) if isinstance(t, Tensor)), None)
                 with dispatch.control_dependencies([first] if first is not None else []):
                     getattr(self, f"_{kind}_counter").assign_add(1)

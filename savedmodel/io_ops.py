@@ -18,11 +18,12 @@ import numpy as np
 from savedmodel.format import bundle, v1_checkpoint
 from savedmodel.format.slices import parse_shape_and_slice
 from tracer import infer, lookup
+from tracer.dispatch import raw
 from tracer.errors import RefusedOpError
 from tracer.registry import op
 from tracer.shapes import TensorShape, unknown_shape
 
-__all__ = ["allow_files", "read_asset"]
+__all__ = ["allow_files", "matching_files", "read_asset", "read_file", "write_file"]
 
 
 class _Allowed(threading.local):
@@ -196,6 +197,21 @@ def _(pattern: Any) -> Any:
         _check("MatchingFiles", os.path.dirname(text) or ".")
         found.extend(p for p in glob.glob(text) if fnmatch.fnmatch(p, text))
     return _strings(sorted(found))
+
+
+def read_file(filename: Any, name: str | None = None) -> Any:
+    """The content of a file, a scalar string. Inside of a saved model: of one of its assets."""
+    return raw.ReadFile(filename, name=name)
+
+
+def write_file(filename: Any, contents: Any, name: str | None = None) -> Any:
+    """Write the scalar string `contents` to a file; its directory is made where it is not there."""
+    return raw.WriteFile(filename, contents, name=name)
+
+
+def matching_files(pattern: Any, name: str | None = None) -> Any:
+    """The files that match one of the shell patterns, sorted."""
+    return raw.MatchingFiles(pattern, name=name)
 
 
 # -- ops that run foreign code: named, so that a refusal can say what they are ---------------------------------------

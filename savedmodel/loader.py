@@ -270,14 +270,10 @@ class Loader:
     # -- edges -------------------------------------------------------------------------------------------------------
 
     def _join(self) -> None:
-        tuples: list[int] = []
-        order = self._edge_order()
-        for i in order:
+        for i in self._edge_order():
             node = self.message.nodes[i]
             obj = self.objects[i]
             setter = self.setters.get(i)
-            if isinstance(obj, RestoredTuple):
-                tuples.append(i)
             if setter is None:
                 if getattr(obj, "_is_variable", False) or isinstance(obj, (EagerTensor, Asset)):
                     continue
@@ -285,7 +281,7 @@ class Loader:
             for child in node.children:
                 value = self.objects[child.node_id]
                 if isinstance(value, RestoredTuple):
-                    value = value.as_tuple()
+                    value = value.whole
                 setter(obj, child.local_name, value)
 
     def _edge_order(self) -> list[int]:

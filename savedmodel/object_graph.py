@@ -65,6 +65,15 @@ def saved_children(obj: Any, cache: dict[Any, Any]) -> dict[str, Any]:
     return children if visitor is None else importlib.import_module(visitor).children(obj, children, cache)
 
 
+def trace_signature(function: Any) -> bool:
+    """Trace a function that has an input signature and was not called yet. Returns whether it was traced now."""
+    if not isinstance(function, Function) or function.input_signature is None:
+        return False
+    before = len(function.concrete_functions())
+    function.get_concrete_function()
+    return len(function.concrete_functions()) != before
+
+
 class ObjectGraph:
     """The objects reachable from a root.
 
@@ -136,6 +145,8 @@ class ObjectGraph:
         if isinstance(obj, ConcreteFunction):
             return self._captured_children(obj)
         children = saved_children(obj, self.cache)
+        if any([trace_signature(child) for child in children.values()]):
+            children = saved_children(obj, self.cache)  # tracing may have made variables
         if isinstance(obj, LookupInterface):
             children = {**children, **_table_functions(obj, self.cache)}
         return children

@@ -6,6 +6,7 @@ Keras registers its own revivers when it is imported; an unknown identifier give
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from savedmodel.signature import SignatureMap
@@ -83,14 +84,15 @@ class RestoredTuple(Trackable):
     def __init__(self) -> None:
         self.items: dict[int, Any] = {}
 
-    def as_tuple(self) -> tuple[Any, ...]:
+    @cached_property
+    def whole(self) -> tuple[Any, ...]:
+        """The tuple; asked for when all elements have arrived."""
         size = max(self.items, default=-1) + 1
         return tuple(self.items.get(i) for i in range(size))
 
 
 def _set_tuple(obj: RestoredTuple, name: str, child: Any) -> None:
-    obj._track_trackable(child, name, overwrite=True)
-    if name.isdigit():
+    if name.isdigit():  # the elements of a named tuple are there by field, too
         obj.items[int(name)] = child
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from tracer import nest, specs
-from tracer.errors import InvalidArgumentError, SavedModelError
+from savedmodel.call_matching import Strictness, describe, match
+from tracer import nest
+from tracer.errors import InvalidArgumentError
 from tracer.functions import ConcreteFunction, Function, FunctionSpec
 from tracer.specs import TensorSpec, TypeSpec
-from tracer.tensor import Tensor, convert_to_tensor
+from tracer.tensor import Tensor
 
 __all__ = ["RestoredConcreteFunction", "RestoredFunction", "SignatureMap"]
 
@@ -70,8 +69,8 @@ class RestoredConcreteFunction(ConcreteFunction):
         self._positional = count
 
     def _bind_structured(self, args: Any, kwargs: Any) -> Any:
-        if self.bare:
-            return None
+        if self.bare and self.function_spec is None:
+            return None  # written by something that keeps no argument list: names and order are all there is
         return super()._bind_structured(args, kwargs)
 
     def _bind_flat(self, args: Any, kwargs: Any) -> Any:
@@ -164,37 +163,37 @@ class RestoredFunction(Function):
             positional, keyword = self.function_spec.bind(args, kwargs, f"{self._name}()")
         except TypeError as error:
             raise TypeError(f"{error}. {self._options()}") from None
-        for convert in (False, True):
+        cast = self.input_signature is not None
+        for strictness in Strictness:
             for concrete in self._concrete:
-                flat = _fits(concrete, positional, keyword, convert)
-                if flat is not None:
+                flat = match(concrete, positional, keyword, strictness, cast)
+                if not isinstance(flat, str):
                     return concrete, flat
         return None
 
-    def _options(self) -> str:
+    def _options(self, call: tuple[Any, Any] | None = None) -> str:
+        """The traces, each with the reason why it does not fit the canonical `call`."""
         lines = []
         for i, concrete in enumerate(self._concrete):
             args, kwargs = concrete.structured_input_signature
-            lines.append(f"Option {i + 1}:\n  Positional arguments ({len(args)} total):\n    * " + "\n    * ".join(map(repr, args)) + f"\n  Keyword arguments: {kwargs!r}")
+            wanted = "".join(f"\n    * {a!r}" for a in args)
+            reason = match(concrete, *call, Strictness.LOSSLESS, self.input_signature is not None) if call is not None else None
+            why = f"\n  It does not fit: {reason}" if isinstance(reason, str) else ""
+            lines.append(f"Option {i + 1}:\n  Positional arguments ({len(args)} total):{wanted}\n  Keyword arguments: {kwargs!r}{why}")
         return "\n\n".join(lines)
 
     def _mismatch(self, args: Any, kwargs: Any) -> str:
-        shown = "\n    * ".join(_describe(a) for a in args)
-        named = {k: _describe(v) for k, v in kwargs.items()}
+        positional, keyword = self.function_spec.bind(args, kwargs)
+        shown = "".join(f"\n    * {describe(a)}" for a in positional)
+        named = {k: describe(v) for k, v in keyword.items()}
         return (
-            f"Could not find matching concrete function to call loaded from the SavedModel. Got:\n  Positional arguments ({len(args)} total):\n    * {shown}\n"
-            f"  Keyword arguments: {named}\n\n Expected these arguments to match one of the following {len(self._concrete)} option(s):\n\n{self._options()}"
+            f"Could not find matching concrete function to call loaded from the SavedModel. Got:\n  Positional arguments "
+            f"({len(positional)} total):{shown}\n  Keyword arguments: {named}\n\n Expected these arguments to match one of the following "
+            f"{len(self._concrete)} option(s):\n\n{self._options((positional, keyword))}"
         )
 
     def __deepcopy__(self, memo: Any) -> RestoredFunction:
         return self
-
-
-def _describe(value: Any) -> str:
-    def one(v: Any) -> Any:
-        return specs.type_spec_from_value(v) if hasattr(v, "shape") and hasattr(v, "dtype") or hasattr(v, "_type_spec") else v
-
-    return repr(nest.map_structure(one, value))
 
 
 def _python_signature(spec: FunctionSpec) -> Any:
@@ -223,78 +222,6 @@ def _python_signature(spec: FunctionSpec) -> Any:
         return inspect.Signature(parameters)
     except ValueError:
         return inspect.Signature([P("args", P.VAR_POSITIONAL), P("kwargs", P.VAR_KEYWORD)])
-
-
-def _fits(concrete: ConcreteFunction, positional: Any, keyword: Any, convert: bool) -> list[Any] | None:
-    """The flat tensors of a call if they fit the trace, else None."""
-    want_args, want_kwargs = concrete.structured_input_signature
-    if len(positional) != len(want_args) or set(keyword) != set(want_kwargs):
-        return None
-    given = (tuple(positional), dict(keyword))
-    wanted = (tuple(want_args), dict(want_kwargs))
-    try:
-        nest.assert_same_structure(given, wanted, check_types=False)
-    except (TypeError, ValueError):
-        return None
-    flat: list[Any] = []
-    for value, spec in zip(nest.flatten(given), nest.flatten(wanted), strict=True):
-        if isinstance(spec, TensorSpec):
-            value = _as_tensor(value, spec, convert)
-            if value is None:
-                return None
-            flat.append(value)
-        elif isinstance(spec, specs.VariableSpec):
-            if not getattr(value, "_is_variable", False):
-                return None
-            flat.append(value.handle)
-        elif isinstance(spec, TypeSpec):
-            if isinstance(value, TypeSpec):
-                if not spec.is_compatible_with(value):
-                    return None
-                continue
-            own = getattr(value, "_type_spec", None)
-            if own is None or not spec.is_compatible_with(own):
-                return None
-            flat.extend(spec.to_components(value))
-        elif not _literal_equal(value, spec):
-            return None
-    return flat
-
-
-def _as_tensor(value: Any, spec: TensorSpec, convert: bool) -> Any:
-    if isinstance(value, TensorSpec):
-        return value if spec.is_compatible_with(value) else None
-    if not isinstance(value, Tensor):
-        if getattr(value, "_is_variable", False) or isinstance(value, (np.ndarray, np.generic)):
-            try:
-                value = convert_to_tensor(value, dtype=spec.dtype if convert and isinstance(value, (np.ndarray, np.generic)) else None)
-            except (TypeError, ValueError):
-                return None
-        elif convert and value is not None and not hasattr(value, "_type_spec"):
-            try:
-                value = convert_to_tensor(value, dtype=spec.dtype)
-            except (TypeError, ValueError, SavedModelError):
-                return None
-        else:
-            return None
-    if value.dtype.base_dtype != spec.dtype.base_dtype or not spec.shape.is_compatible_with(value.shape):
-        return None
-    return value
-
-
-def _literal_equal(value: Any, literal: Any) -> bool:
-    if literal is None or value is None:
-        return value is literal
-    if isinstance(value, Tensor) and not isinstance(literal, Tensor):
-        if getattr(value, "_value", None) is None or value.shape.rank != 0:
-            return False
-        return bool(value._value == literal) and isinstance(literal, (bool, int, float))
-    if isinstance(literal, bool) != isinstance(value, (bool, np.bool_)):
-        return False
-    try:
-        return bool(np.all(np.asarray(value == literal)))
-    except (TypeError, ValueError):
-        return False
 
 
 class SignatureMap(Mapping[str, ConcreteFunction]):

@@ -478,7 +478,7 @@ def trace_function(
         (t.node.attr("_user_specified_name") or t.node.name.encode()).decode() for t in graph.inputs[:own]
     ]
     return ConcreteFunction(
-        graph, graph.external_captures, (tuple(signature), keyword_signature), structure, keywords, 1 if own else 0, spec
+        graph, graph.external_captures, (tuple(signature), keyword_signature), structure, keywords, own, spec
     )
 
 

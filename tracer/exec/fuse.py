@@ -178,7 +178,7 @@ class _Chain:
 
     def _join(self, step: Step, slot: int, uses: dict[int, int]) -> bool:
         op, inputs = step.op, step.inputs
-        if step.dtypes[0] != self.dtype or inputs.count(slot) != 1:
+        if not step.dtypes or step.dtypes[0] != self.dtype or inputs.count(slot) != 1:  # an op without outputs ends the chain
             return False
         if op in ("BiasAdd", "BiasAddV1"):
             if inputs[0] != slot or not self._same_format(step):

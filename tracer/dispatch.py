@@ -28,6 +28,7 @@ class _Context(threading.local):
 
     def __init__(self) -> None:
         self.graph: Any = None  # FuncGraph being traced, None: eager
+        self.trace: Any = None  # the innermost FuncGraph being traced, also inside of init_scope
         self.tapes: tuple[Any, ...] = ()
         self.scope = ""
         # what stands for tensors of graphs that were copied, while a custom gradient is traced: see tracing.copy_nodes

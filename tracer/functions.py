@@ -582,6 +582,7 @@ class Function:
     def __init__(
         self, python_function: Callable[..., Any], name: str | None = None, input_signature: Any = None, autograph: bool = True,
         jit_compile: bool | None = None, reduce_retracing: bool = False, bound: Any = None,
+        function_spec: FunctionSpec | None = None,
     ):  # fmt: skip
         self._python_function = python_function
         self._name = name or getattr(python_function, "__name__", type(python_function).__name__)
@@ -603,7 +604,7 @@ class Function:
         self._lock = threading.RLock()
         self._methods: weakref.WeakKeyDictionary[Any, Function] = weakref.WeakKeyDictionary()
         self._created_variables = False
-        self.function_spec = FunctionSpec.from_function(python_function, False, input_signature, jit_compile)
+        self.function_spec = function_spec or FunctionSpec.from_function(python_function, False, input_signature, jit_compile)
         functools.update_wrapper(self, python_function, updated=())
 
     @property
@@ -758,15 +759,14 @@ class Function:
 
     def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ConcreteFunction:
         concrete = trace_function(self._python_function, args, kwargs, self._name, self.function_spec, autograph=self._autograph)
-        created = concrete.graph.created_variables
-        if created:
-            if self._created_variables:
-                raise InvalidArgumentError(
-                    "tf.function only supports singleton tf.Variables created on the first call. Make sure the tf.Variable is only "
-                    "created once or created outside tf.function."
-                )
+        if concrete.graph.created_variables and self._created_variables:
+            raise InvalidArgumentError(
+                "tf.function only supports singleton tf.Variables created on the first call. Make sure the tf.Variable is only "
+                "created once or created outside tf.function."
+            )
+        if concrete.graph.made_variables and not self._created_variables:
+            # As TensorFlow does: trace again, since what the first call makes, later calls must only use.
             self._created_variables = True
-            # Trace again: what the first call creates, later calls must only use.
             concrete = trace_function(self._python_function, args, kwargs, self._name, self.function_spec, autograph=self._autograph)
             if concrete.graph.created_variables:
                 raise InvalidArgumentError("tf.function-decorated function tried to create variables on non-first call. ")

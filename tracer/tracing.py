@@ -85,6 +85,7 @@ class FuncGraph(Graph):
         self.structured_outputs: Any = None
         self.variables: list[Any] = []
         self.created_variables: list[Any] = []
+        self.made_variables = False  # whether tracing made variables, be it outside of the trace (init_scope)
         self.is_stateful_override: bool | None = None
         self._captured: dict[int, tuple[Any, Any]] = {}
         self._control: list[Node] = []
@@ -459,13 +460,16 @@ def copy_func_graph(source: FuncGraph, name: str, inline: bool = True) -> tuple[
 @contextlib.contextmanager
 def trace_into(graph: FuncGraph) -> Iterator[FuncGraph]:
     """Make `graph` the one that ops append to; tapes outside do not listen to its ops."""
-    tapes = dispatch.context.tapes
-    dispatch.context.tapes = ()
+    context = dispatch.context
+    tapes, outer = context.tapes, context.trace
+    context.tapes, context.trace = (), graph
     try:
         with dispatch.enter_graph(graph):
             yield graph
     finally:
-        dispatch.context.tapes = tapes
+        context.tapes, context.trace = tapes, outer
+        if outer is not None and graph.made_variables:
+            outer.made_variables = True
 
 
 def register_function(graph: FuncGraph, stem: str) -> Any:

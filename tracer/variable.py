@@ -149,6 +149,8 @@ class Variable:
         self._resource.write(value._value)
         if graph is not None:
             graph.created_variables.append(self)
+        if dispatch.context.trace is not None:
+            dispatch.context.trace.made_variables = True
 
     def _setup(
         self, dtype: Any, shape: Any, name: str, trainable: bool | None, synchronization: Any = VariableSynchronization.AUTO,

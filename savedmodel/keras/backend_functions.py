@@ -18,7 +18,7 @@ from tracer.variable import Variable
 __all__ = [
     "abs", "all", "any", "arange", "argmax", "argmin", "batch_dot", "batch_flatten", "batch_get_value",
     "batch_normalization", "batch_set_value", "bias_add", "binary_crossentropy", "cast", "cast_to_floatx",
-    "categorical_crossentropy", "clip", "concatenate", "constant", "cos", "count_params", "cumprod", "cumsum", "dot",
+    "categorical_crossentropy", "clip", "conv1d", "conv2d", "conv3d", "pool2d", "pool3d", "concatenate", "constant", "cos", "count_params", "cumprod", "cumsum", "dot",
     "dropout", "dtype", "elu", "equal", "eval", "exp", "expand_dims", "eye", "flatten", "foldl", "foldr", "function",
     "gather", "get_value", "gradients", "greater", "greater_equal", "hard_sigmoid", "identity", "in_test_phase",
     "in_top_k", "in_train_phase", "int_shape", "is_keras_tensor", "is_sparse", "l2_normalize", "less", "less_equal",
@@ -557,6 +557,62 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
     from savedmodel.keras import crossentropy
 
     return crossentropy.binary_crossentropy(target, output, from_logits=from_logits)
+
+
+def _convolve(x: Any, kernel: Any, strides: Any, padding: str, data_format: str | None, dilation_rate: Any, rank: int) -> Any:
+    first = (data_format or backend.image_data_format()) == "channels_first"
+    spatial = "DHW"[3 - rank :]
+    pair = (lambda v: [v] * rank if isinstance(v, int) else list(v))
+    return tf.nn.convolution(
+        x, kernel, strides=pair(strides), padding=padding.upper(), data_format="NC" + spatial if first else "N" + spatial + "C",
+        dilations=pair(dilation_rate),
+    )  # fmt: skip
+
+
+def conv1d(x: Any, kernel: Any, strides: Any = 1, padding: str = "valid", data_format: str | None = None, dilation_rate: Any = 1) -> Any:
+    """A convolution over one dimension; `padding` may be "causal"."""
+    if padding == "causal":
+        left = dilation_rate * (kernel.shape.as_list()[0] - 1)
+        x, padding = temporal_padding(x, (left, 0)), "valid"
+    return _convolve(x, kernel, strides, padding, data_format, dilation_rate, 1)
+
+
+def conv2d(
+    x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid", data_format: str | None = None, dilation_rate: Any = (1, 1)
+) -> Any:
+    """A convolution over two dimensions."""
+    return _convolve(x, kernel, strides, padding, data_format, dilation_rate, 2)
+
+
+def conv3d(
+    x: Any, kernel: Any, strides: Any = (1, 1, 1), padding: str = "valid", data_format: str | None = None, dilation_rate: Any = (1, 1, 1)
+) -> Any:
+    """A convolution over three dimensions."""
+    return _convolve(x, kernel, strides, padding, data_format, dilation_rate, 3)
+
+
+def _pool(x: Any, pool_size: Any, strides: Any, padding: str, data_format: str | None, pool_mode: str) -> Any:
+    if pool_mode not in ("max", "avg"):
+        raise InvalidArgumentError(f"Invalid pooling mode: {pool_mode}")
+    rank = len(pool_size)
+    first = (data_format or backend.image_data_format()) == "channels_first"
+    layout = "NC" + "DHW"[3 - rank :] if first else "N" + "DHW"[3 - rank :] + "C"
+    kind = "MAX" if pool_mode == "max" else "AVG"
+    return tf.nn.pool(x, list(pool_size), kind, strides=list(strides), padding=padding.upper(), data_format=layout)
+
+
+def pool2d(
+    x: Any, pool_size: Any, strides: Any = (1, 1), padding: str = "valid", data_format: str | None = None, pool_mode: str = "max"
+) -> Any:
+    """Greatest or mean values of windows over two dimensions."""
+    return _pool(x, pool_size, strides, padding, data_format, pool_mode)
+
+
+def pool3d(
+    x: Any, pool_size: Any, strides: Any = (1, 1, 1), padding: str = "valid", data_format: str | None = None, pool_mode: str = "max"
+) -> Any:
+    """Greatest or mean values of windows over three dimensions."""
+    return _pool(x, pool_size, strides, padding, data_format, pool_mode)
 
 
 # -- control and gradients -------------------------------------------------------------------------------------------

@@ -20,6 +20,13 @@ _LOADED: dict[str, str] = {
     "metrics": "savedmodel.keras.metrics",
     "optimizers": "savedmodel.keras.optimizers",
     "Module": "savedmodel.trackable:Module",
+    "constant_initializer": "savedmodel.keras.initializers:Constant",
+    "get_current_name_scope": "tracer.dispatch:current_scope",
+    "ones_initializer": "savedmodel.keras.initializers:Ones",
+    "random_normal_initializer": "savedmodel.keras.initializers:RandomNormal",
+    "random_uniform_initializer": "savedmodel.keras.initializers:RandomUniform",
+    "type_spec_from_value": "tracer.specs:type_spec_from_value",
+    "zeros_initializer": "savedmodel.keras.initializers:Zeros",
 }
 _SPACES: dict[str, Any] = {
     "data": LazyNamespace(

@@ -103,6 +103,8 @@ def bincount(
         axis: None counts all elements together, -1 each row of a matrix, 0 all as well.
         binary_output: 1 where a number occurs at all.
     """
+    if hasattr(arr, "row_splits") or hasattr(arr, "dense_shape"):
+        return _bincount_of_rows(arr, weights, minlength, maxlength, dtype, name, axis, binary_output)
     arr = convert_to_tensor(arr)
     if arr.dtype.base_dtype not in (dtypes.int32, dtypes.int64):
         arr = raw.Cast(arr, DstT="int32")
@@ -125,6 +127,33 @@ def bincount(
     if weights is None:
         weights = convert_to_tensor(np.zeros(0, as_dtype(dtype).numpy), dtype)
     return raw.DenseBincount(arr, size, weights, binary_output=binary_output, name=name)
+
+
+def _bincount_of_rows(
+    arr: Any, weights: Any, minlength: Any, maxlength: Any, dtype: Any, name: str | None, axis: int | None, binary_output: bool
+) -> Any:  # fmt: skip
+    """`bincount` of a ragged or sparse matrix."""
+    ragged = hasattr(arr, "row_splits")
+    values = arr.flat_values if ragged else arr.values
+    given = getattr(weights, "flat_values", getattr(weights, "values", weights))
+    if axis in (None, 0):
+        return bincount(values, given, minlength, maxlength, dtype, name, 0, binary_output)
+    if axis != -1:
+        raise InvalidArgumentError(f"Unsupported value for argument axis={axis}. Only 0 and -1 are currently supported.")
+    if values.dtype.base_dtype not in (dtypes.int32, dtypes.int64):
+        values = raw.Cast(values, DstT="int32")
+    index = values.dtype.base_dtype
+    highest = raw.Max(raw.ConcatV2([values, convert_to_tensor([-1], index)], np.int32(0)), np.int32(0))
+    size = raw.AddV2(highest, convert_to_tensor(1, index))
+    if minlength is not None:
+        size = raw.Maximum(size, tf.cast(minlength, index))
+    if maxlength is not None:
+        size = raw.Minimum(size, tf.cast(maxlength, index))
+    given = convert_to_tensor(np.zeros(0, as_dtype(dtype).numpy), dtype) if given is None else convert_to_tensor(given)
+    if ragged:
+        splits = raw.Cast(arr.row_splits, DstT="int64")
+        return raw.RaggedBincount(splits, values, size, given, binary_output=binary_output, name=name)
+    return raw.SparseBincount(arr.indices, values, arr.dense_shape, size, given, binary_output=binary_output, name=name)
 
 
 @public("math.confusion_matrix")

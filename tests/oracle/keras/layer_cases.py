@@ -190,3 +190,34 @@ ATTENTION = [
     C("AdditiveAttention", {}, [(2, 5, 4), (2, 3, 4)]),
 ]
 CASES += RECURRENT + ATTENTION
+_PHOTO = (2, 8, 10, 3)
+PREPROCESSING = [
+    C("Rescaling", {"scale": 0.5, "offset": 1.0}),
+    C("Normalization", {"mean": 1.5, "variance": 4.0}),
+    C("Normalization", {"mean": [1.0, 2.0, 3.0, 4.0], "variance": 2.0, "invert": True}),
+    C("Discretization", {"bin_boundaries": [-0.5, 0.0, 1.0]}, gradients=False),
+    C("Discretization", {"bin_boundaries": [-0.5, 0.0, 1.0], "output_mode": "multi_hot"}, gradients=False),
+    *(C("CategoryEncoding", {"num_tokens": 10, "output_mode": m}, (3, 4), "int64", gradients=False) for m in ("multi_hot", "count")),
+    C("CategoryEncoding", {"num_tokens": 10, "output_mode": "one_hot"}, (3,), "int64", gradients=False),
+    C("Hashing", {"num_bins": 5}, (3, 4), "int64", gradients=False),
+    C("Hashing", {"num_bins": 5, "salt": 133, "mask_value": "3"}, (3, 4), "string", gradients=False),
+    C("HashedCrossing", {"num_bins": 7}, [(3, 1), (3, 1)], "int64", gradients=False),
+    C("StringLookup", {"vocabulary": ["1", "2", "3"], "mask_token": "0"}, (3, 4), "string", gradients=False),
+    C("StringLookup", {"vocabulary": ["1", "2", "3"], "num_oov_indices": 2, "output_mode": "count"}, (3, 4), "string", gradients=False),
+    C("StringLookup", {"vocabulary": ["a", "b"], "invert": True}, (3, 4), "int64", gradients=False),
+    C("IntegerLookup", {"vocabulary": [2, 4, 6], "output_mode": "multi_hot"}, (3, 4), "int64", gradients=False),
+    C("TextVectorization", {"vocabulary": ["1", "2", "3"], "output_sequence_length": 3}, (3, 1), "string", gradients=False),
+    C("Resizing", {"height": 5, "width": 6}, _PHOTO),
+    C("Resizing", {"height": 5, "width": 6, "crop_to_aspect_ratio": True}, _PHOTO),
+    C("CenterCrop", {"height": 5, "width": 6}, _PHOTO, gradients=False),
+    C("RandomCrop", {"height": 5, "width": 6, "seed": 1}, _PHOTO, gradients=False),
+    C("RandomFlip", {"seed": 1}, _PHOTO, gradients=False),
+    C("RandomTranslation", {"height_factor": 0.3, "width_factor": 0.2, "seed": 1}, _PHOTO, gradients=False, tolerance=1e-4),
+    C("RandomRotation", {"factor": 0.2, "seed": 1, "fill_mode": "constant"}, _PHOTO, gradients=False, tolerance=1e-4),
+    C("RandomZoom", {"height_factor": 0.3, "seed": 1, "fill_mode": "nearest"}, _PHOTO, gradients=False, tolerance=1e-4),
+    C("RandomContrast", {"factor": 0.3, "seed": 1}, _PHOTO, gradients=False, tolerance=1e-5),
+    C("RandomBrightness", {"factor": 0.3, "seed": 1}, _PHOTO, gradients=False, tolerance=1e-5),
+    C("RandomHeight", {"factor": 0.3, "seed": 1}, _PHOTO, gradients=False, tolerance=1e-5),
+    C("RandomWidth", {"factor": 0.3, "seed": 1}, _PHOTO, gradients=False, tolerance=1e-5),
+]
+CASES += PREPROCESSING

@@ -84,7 +84,9 @@ def encode(
 def _sparse_counts(inputs: Any, depth: Any, binary: bool, dtype: Any, weights: Any) -> Any:
     found = tf.sparse.bincount(inputs, weights=weights, minlength=depth, maxlength=depth, axis=-1, binary_output=binary)
     found = tf.cast(found, dtype)
-    shape = (depth,) if inputs.shape.rank == 1 else (tf.shape(found)[0], depth)
+    if inputs.shape.rank == 1:
+        return SparseTensor(found.indices, found.values, [depth])
+    shape = tf.stack([found.dense_shape[0], convert_to_tensor(depth, "int64")])
     return SparseTensor(found.indices, found.values, shape)
 
 

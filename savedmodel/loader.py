@@ -16,7 +16,7 @@ from savedmodel.format.tensor_proto import shape_from_proto, tensor_from_proto
 from savedmodel.graphdef import check_graph_def, deserialize_library
 from savedmodel.options import LoadOptions
 from savedmodel.reader import SavedModelReader
-from savedmodel.revive import Asset, RestoredResource, RestoredTuple, revive
+from savedmodel.revive import Asset, LazyHandle, RestoredResource, RestoredTuple, revive
 from savedmodel.signature import RestoredConcreteFunction, RestoredFunction, SignatureMap
 from savedmodel.structured import deserialize_structure
 from tracer import lookup
@@ -83,6 +83,7 @@ class Loader:
         self._check_objects()
         self.library = deserialize_library(self.graph_def.library, reader.where)
         self.concrete: dict[str, RestoredConcreteFunction] = {}
+        self._specs: dict[bytes, FunctionSpec] = {}
         reserve_uids(max((_uid(f.signature.name) for f in self.graph_def.library.function), default=0))
 
     def _check_objects(self) -> None:
@@ -210,7 +211,7 @@ class Loader:
             if i in self.presets:
                 continue
             if kind == "function":
-                spec = _function_spec(node.function.function_spec)
+                spec = self._function_spec(node.function.function_spec)
                 concrete = [self.concrete[n] for n in node.function.concrete_functions]
                 for c in concrete:
                     c.function_spec = spec
@@ -225,13 +226,21 @@ class Loader:
                 self.objects[i] = self._bare(concrete_function, saved)
                 self.setters[i] = _ignore
 
+    def _function_spec(self, message: Any) -> FunctionSpec:
+        """The argument list in a message; one object for all functions that have the same."""
+        key = message.SerializePartialToString()
+        found = self._specs.get(key)
+        if found is None:
+            found = self._specs[key] = _function_spec(message)
+        return found
+
     def _bare(self, concrete: RestoredConcreteFunction, saved: Any) -> RestoredConcreteFunction:
         bare = RestoredConcreteFunction(
             concrete.name, self.library, concrete.captured_inputs, concrete.structured_input_signature, concrete.structured_outputs
         )
         bare.captured_inputs = concrete.captured_inputs  # one list: captures are bound once
         if saved.HasField("function_spec"):
-            bare.function_spec = _function_spec(saved.function_spec)
+            bare.function_spec = self._function_spec(saved.function_spec)
         if saved.argument_keywords:
             bare._arg_keywords = list(saved.argument_keywords)
         elif concrete.structured_input_signature == ((), {}):
@@ -442,26 +451,10 @@ class _Capture:
     def resolve_early(self) -> Any:
         obj = self.loader.objects[self.i]
         if isinstance(obj, RestoredResource):
-            return _LazyHandle(obj)
+            return LazyHandle(obj)
         if isinstance(obj, protos.CapturedTensor):
             return obj
         return self.loader.capture(self.i)
-
-
-class _LazyHandle(EagerTensor):
-    """The handle of a resource that is made by a function of the model when it is first used."""
-
-    __slots__ = ("_owner",)
-
-    def __init__(self, owner: RestoredResource):
-        self._owner = owner
-        self.dtype = as_dtype("resource")
-        self._shape = TensorShape([])
-        self.handle_data = None
-
-    @property
-    def _value(self) -> Any:  # type: ignore[override]
-        return self._owner.resource_handle._value
 
 
 def _set_attribute(obj: Any, name: str, child: Any) -> None:

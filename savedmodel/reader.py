@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-import tarfile
-import zipfile
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from savedmodel.errors import DataLossError, FormatError, ModelNotFoundError, TooLargeError
 from savedmodel.format import fingerprint as fingerprints
-from savedmodel.format import protos, text, v1_checkpoint, wire
+from savedmodel.format import protos, v1_checkpoint, wire
 
 __all__ = ["SavedModelReader", "contains_saved_model", "open_model"]
 
@@ -70,6 +67,9 @@ class _Memory:
 
 def _from_archive(data: bytes, what: str) -> _Memory:
     """The files of a zip or tar archive, the model's directory stripped. Links and paths that lead out are refused."""
+    import tarfile
+    import zipfile
+
     contents: dict[str, bytes] = {}
     total = 0
     if zipfile.is_zipfile(io.BytesIO(data)):
@@ -135,6 +135,8 @@ def _source(path: Any) -> tuple[Any, str]:
     if isinstance(where, bytes):
         where = os.fsdecode(where)
     if "://" in where:
+        from urllib.parse import unquote, urlparse
+
         parsed = urlparse(where)
         if parsed.scheme != "file":
             return _remote(where), where
@@ -183,6 +185,8 @@ class SavedModelReader:
             self.message = wire.parse(protos.SavedModel, data, where)
         elif source.exists(PBTXT):
             where = source.path(PBTXT)
+            from savedmodel.format import text
+
             self.message = text.parse_text(protos.SavedModel, source.read(PBTXT), where)
         else:
             if source.exists(CPB):

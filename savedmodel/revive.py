@@ -11,11 +11,12 @@ from typing import Any
 
 from savedmodel.signature import SignatureMap
 from savedmodel.trackable import AutoTrackable, DictWrapper, ListWrapper, Trackable
-from tracer import lookup
+from tracer import dtypes, lookup
 from tracer.errors import UninitializedError
+from tracer.shapes import TensorShape
 from tracer.tensor import EagerTensor
 
-__all__ = ["Asset", "RestoredResource", "UserObject", "register_reviver", "revive"]
+__all__ = ["Asset", "LazyHandle", "RestoredResource", "UserObject", "register_reviver", "revive"]
 
 # identifier -> make(message) -> (object, setter)
 _REVIVERS: dict[str, Callable[[Any], tuple[Any, Callable[[Any, str, Any], None]]]] = {}
@@ -66,7 +67,8 @@ def _set_list(obj: Any, name: str, child: Any) -> None:
         while len(obj) < index:  # positions that held nothing trackable
             list.append(obj, None)
         if len(obj) == index:
-            obj.append(child)
+            obj._append(child)
+            obj._sync()
             return
         list.__setitem__(obj, index, child)
         obj._track_trackable(child, name, overwrite=True)
@@ -122,17 +124,19 @@ class RestoredResource(AutoTrackable):
     def __init__(self, device: str = "", registered_name: str = ""):
         self._device = device
         self._registered_name = registered_name
-        self._handle: Any = None
+        self.__dict__["made_handle"] = None  # the handle, once it was made
+        # name → (save function, restore function): for tables that are filled from the checkpoint
+        self.__dict__["saveables"] = {}
 
     @property
     def resource_handle(self) -> EagerTensor:
         """The handle; the resource is made when it is first asked for."""
-        if self._handle is None:
+        if self.made_handle is None:
             create = getattr(self, "_create_resource", None)
             if create is None:
                 raise UninitializedError("a resource of the model has no function that makes it (`_create_resource`); the model was not saved whole")
-            self.__dict__["_handle"] = create()
-        return self._handle
+            self.__dict__["made_handle"] = create()
+        return self.made_handle
 
     _resource_handle = resource_handle
 
@@ -142,3 +146,19 @@ class RestoredResource(AutoTrackable):
         if fill is not None:
             fill()
 
+
+
+class LazyHandle(EagerTensor):
+    """The handle of a resource that is made by a function of the model when it is first used."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: RestoredResource):
+        self.owner = owner
+        self.dtype = dtypes.resource
+        self._shape = TensorShape([])
+        self.handle_data = None
+
+    @property
+    def _value(self) -> Any:  # type: ignore[override]
+        return self.owner.resource_handle._value

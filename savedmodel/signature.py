@@ -120,12 +120,14 @@ class RestoredFunction(Function):
         def unavailable(*args: Any, **kwargs: Any) -> Any:
             return self(*args, **kwargs)
 
-        super().__init__(unavailable, name=name, autograph=False, jit_compile=spec.jit_compile)
+        super().__init__(unavailable, name=name, autograph=False, jit_compile=spec.jit_compile, function_spec=spec)
         self._concrete = list(concrete)
-        self.function_spec = spec
         self.input_signature = spec.input_signature
-        self.__signature__ = _python_signature(spec)
         self.__name__ = name
+
+    @property
+    def __signature__(self) -> Any:
+        return _python_signature(self.function_spec)
 
     def concrete_functions(self) -> list[ConcreteFunction]:
         return list(self._concrete)

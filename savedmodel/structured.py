@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -65,9 +66,14 @@ class UnknownTypeSpec(specs.TypeSpec):
 
 def named_tuple(name: str, fields: list[tuple[str, Any]]) -> Any:
     """A namedtuple instance of class `name`."""
-    keys = [k for k, _ in fields]
-    kind = collections.namedtuple(name, keys, rename=True)  # type: ignore[misc]
-    return kind(*(v for _, v in fields))
+    kind = _named_tuple_class(name, tuple([k for k, _ in fields]))
+    return kind(*[v for _, v in fields])
+
+
+@functools.lru_cache(maxsize=256)
+def _named_tuple_class(name: str, keys: tuple[str, ...]) -> Any:
+    """One class for all values of a kind: making a class takes longer than anything else here."""
+    return collections.namedtuple(name, keys, rename=True)  # type: ignore[misc]
 
 
 def serialize_structure(value: Any) -> Any:

@@ -145,7 +145,7 @@ def _load_all() -> None:
     import tracer.ops
 
     for info in pkgutil.iter_modules(tracer.ops.__path__):
-        if info.name not in ("index", "__main__"):
+        if info.name not in ("index", "attr_index", "__main__"):
             importlib.import_module(f"tracer.ops.{info.name}")
 
 

@@ -25,8 +25,12 @@ from tracer.errors import MissingKernelError, UnknownOpError
 from tracer.ir.attrs import freeze
 from tracer.schema import OpSchema, parse_schema
 
-__all__ = ["Op", "find_op", "get_op", "known_ops", "op", "require_ops"]
+__all__ = ["Op", "attr_kinds", "find_op", "get_op", "known_ops", "op", "require_ops"]
 
+KIND_LETTERS = {
+    "string": "s", "int": "i", "float": "f", "bool": "b", "type": "t", "shape": "h", "tensor": "v", "func": "c", "list": "l",
+}  # fmt: skip
+_KIND_WORDS = {letter: word for word, letter in KIND_LETTERS.items()}
 _OPS: dict[str, Op] = {}
 _ALL_LOADED = False
 
@@ -202,6 +206,24 @@ def require_ops(names: Iterable[str], where: str = "graph") -> None:
         )
 
 
+def attr_kinds(name: str) -> dict[str, str] | None:
+    """The kind of each attr of op `name` (any list: "list"); None for no such op.
+
+    Loads no family where the index of attrs knows the op.
+    """
+    record = _OPS.get(name)
+    if record is None:
+        try:
+            from tracer.ops.attr_index import ATTRS
+        except ImportError:
+            ATTRS = {}  # noqa: N806
+        line = ATTRS.get(name)
+        if line is not None:
+            return {k: _KIND_WORDS[letter] for k, _, letter in (item.partition(":") for item in line.split())}
+        record = find_op(name)
+    return None if record is None else {k: a.kind.partition("(")[0] for k, a in record.schema.attrs.items()}
+
+
 def known_ops() -> dict[str, Op]:
     """All records by name; loads every family."""
     _load_all()
@@ -234,6 +256,6 @@ def _load_all() -> None:
     import tracer.ops
 
     for info in pkgutil.iter_modules(tracer.ops.__path__):
-        if info.name not in ("index", "__main__"):
+        if info.name not in ("index", "attr_index", "__main__"):
             importlib.import_module(f"tracer.ops.{info.name}")
     _ALL_LOADED = True

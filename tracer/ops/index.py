@@ -45,6 +45,10 @@ _OPS = {
         "Case FakeParam For If PartitionedCall RemoteCall StatefulPartitionedCall StatelessCase StatelessIf "
         "StatelessWhile ToBool While "
     ),
+    "ops.control_flow_v1": (
+        "ControlTrigger Enter Exit LoopCond Merge NextIteration RefEnter RefExit RefMerge RefNextIteration "
+        "RefSelect RefSwitch StackCloseV2 StackPopV2 StackPushV2 StackV2 Switch _SwitchN "
+    ),
     "ops.conv": (
         "Conv Conv2D Conv2DBackpropFilter Conv2DBackpropFilterV2 Conv2DBackpropInput Conv2DBackpropInputV2 Conv3D "
         "Conv3DBackpropFilter Conv3DBackpropFilterV2 Conv3DBackpropInput Conv3DBackpropInputV2 "
@@ -98,6 +102,9 @@ _OPS = {
     ),
     "ops.fractional_pool": (
         "FractionalAvgPool FractionalAvgPoolGrad FractionalMaxPool FractionalMaxPoolGrad "
+    ),
+    "ops.function_gradients": (
+        "SymbolicGradient "
     ),
     "ops.fused": (
         "FusedPadConv2D FusedResizeAndPadConv2D _FusedConv2D _FusedConv3D _FusedDepthwiseConv2dNative _FusedMatMul "
@@ -195,6 +202,25 @@ _OPS = {
         "QuantizedMaxPool QuantizedMul QuantizedRelu QuantizedRelu6 QuantizedReluX QuantizedReshape "
         "RequantizationRange Requantize "
     ),
+    "ops.queues": (
+        "AccumulatorApplyGradient AccumulatorNumAccumulated AccumulatorSetGlobalStep AccumulatorTakeGradient "
+        "Barrier BarrierClose BarrierIncompleteSize BarrierInsertMany BarrierReadySize BarrierTakeMany "
+        "ConditionalAccumulator FIFOQueue FIFOQueueV2 FakeQueue FixedLengthRecordReader FixedLengthRecordReaderV2 "
+        "IdentityReader IdentityReaderV2 LMDBReader MapClear MapIncompleteSize MapPeek MapSize MapStage MapUnstage "
+        "MapUnstageNoKey OrderedMapClear OrderedMapIncompleteSize OrderedMapPeek OrderedMapSize OrderedMapStage "
+        "OrderedMapUnstage OrderedMapUnstageNoKey PaddingFIFOQueue PaddingFIFOQueueV2 PriorityQueue "
+        "PriorityQueueV2 QueueClose QueueCloseV2 QueueDequeue QueueDequeueMany QueueDequeueManyV2 QueueDequeueUpTo "
+        "QueueDequeueUpToV2 QueueDequeueV2 QueueEnqueue QueueEnqueueMany QueueEnqueueManyV2 QueueEnqueueV2 "
+        "QueueIsClosed QueueIsClosedV2 QueueSize QueueSizeV2 RandomShuffleQueue RandomShuffleQueueV2 "
+        "ReaderNumRecordsProduced ReaderNumRecordsProducedV2 ReaderNumWorkUnitsCompleted "
+        "ReaderNumWorkUnitsCompletedV2 ReaderRead ReaderReadUpTo ReaderReadUpToV2 ReaderReadV2 ReaderReset "
+        "ReaderResetV2 ReaderRestoreState ReaderRestoreStateV2 ReaderSerializeState ReaderSerializeStateV2 "
+        "RecordInput ResourceAccumulatorApplyGradient ResourceAccumulatorNumAccumulated "
+        "ResourceAccumulatorSetGlobalStep ResourceAccumulatorTakeGradient ResourceConditionalAccumulator "
+        "SparseAccumulatorApplyGradient SparseAccumulatorTakeGradient SparseConditionalAccumulator Stage "
+        "StageClear StagePeek StageSize TFRecordReader TFRecordReaderV2 TextLineReader TextLineReaderV2 Unstage "
+        "WholeFileReader WholeFileReaderV2 "
+    ),
     "ops.ragged": (
         "RaggedFillEmptyRows RaggedGather RaggedRange RaggedTensorFromVariant RaggedTensorToSparse "
         "RaggedTensorToTensor RaggedTensorToVariant RaggedTensorToVariantGradient "
@@ -221,6 +247,10 @@ _OPS = {
     ),
     "ops.reduce": (
         "All Any ArgMax ArgMin EuclideanNorm Max Mean Min Prod Sum "
+    ),
+    "ops.references": (
+        "DestroyTemporaryVariable ResourceCountUpTo ScatterNdAdd ScatterNdMax ScatterNdMin ScatterNdSub "
+        "ScatterNdUpdate StridedSliceAssign "
     ),
     "ops.regex": (
         "RegexFullMatch RegexReplace StaticRegexFullMatch StaticRegexReplace "
@@ -272,6 +302,12 @@ _OPS = {
         "AsString DecodeBase64 EncodeBase64 ReduceJoin StringFormat StringJoin StringLength StringLower "
         "StringNGrams StringSplit StringSplitV2 StringStrip StringToNumber StringUpper Substr UnsortedSegmentJoin "
     ),
+    "ops.summaries": (
+        "AudioSummary AudioSummaryV2 CloseSummaryWriter CreateSummaryDbWriter CreateSummaryFileWriter "
+        "FlushSummaryWriter HistogramSummary ImageSummary MergeSummary ScalarSummary SummaryWriter TensorSummary "
+        "TensorSummaryV2 WriteAudioSummary WriteGraphSummary WriteHistogramSummary WriteImageSummary "
+        "WriteRawProtoSummary WriteScalarSummary WriteSummary "
+    ),
     "ops.tensor_array": (
         "TensorArray TensorArrayClose TensorArrayCloseV2 TensorArrayCloseV3 TensorArrayConcat TensorArrayConcatV2 "
         "TensorArrayConcatV3 TensorArrayGather TensorArrayGatherV2 TensorArrayGatherV3 TensorArrayGrad "
@@ -286,6 +322,22 @@ _OPS = {
         "TensorListFromTensor TensorListGather TensorListGetItem TensorListLength TensorListPopBack "
         "TensorListPushBack TensorListPushBackBatch TensorListReserve TensorListResize TensorListScatter "
         "TensorListScatterIntoExistingList TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack "
+    ),
+    "ops.training": (
+        "ApplyAdaMax ApplyAdadelta ApplyAdagrad ApplyAdagradDA ApplyAdagradV2 ApplyAdam ApplyAddSign "
+        "ApplyCenteredRMSProp ApplyFtrl ApplyFtrlV2 ApplyGradientDescent ApplyMomentum ApplyPowerSign "
+        "ApplyProximalAdagrad ApplyProximalGradientDescent ApplyRMSProp ResourceApplyAdaMax ResourceApplyAdadelta "
+        "ResourceApplyAdagrad ResourceApplyAdagradDA ResourceApplyAdagradV2 ResourceApplyAdam "
+        "ResourceApplyAdamWithAmsgrad ResourceApplyAddSign ResourceApplyCenteredRMSProp ResourceApplyFtrl "
+        "ResourceApplyFtrlV2 ResourceApplyGradientDescent ResourceApplyKerasMomentum ResourceApplyMomentum "
+        "ResourceApplyPowerSign ResourceApplyProximalAdagrad ResourceApplyProximalGradientDescent "
+        "ResourceApplyRMSProp ResourceSparseApplyAdadelta ResourceSparseApplyAdagrad ResourceSparseApplyAdagradDA "
+        "ResourceSparseApplyAdagradV2 ResourceSparseApplyCenteredRMSProp ResourceSparseApplyFtrl "
+        "ResourceSparseApplyFtrlV2 ResourceSparseApplyKerasMomentum ResourceSparseApplyMomentum "
+        "ResourceSparseApplyProximalAdagrad ResourceSparseApplyProximalGradientDescent ResourceSparseApplyRMSProp "
+        "SparseApplyAdadelta SparseApplyAdagrad SparseApplyAdagradDA SparseApplyAdagradV2 "
+        "SparseApplyCenteredRMSProp SparseApplyFtrl SparseApplyFtrlV2 SparseApplyMomentum "
+        "SparseApplyProximalAdagrad SparseApplyProximalGradientDescent SparseApplyRMSProp "
     ),
     "ops.unicode": (
         "EditDistance UnicodeDecode UnicodeDecodeWithOffsets UnicodeEncode UnicodeScript UnicodeTranscode "

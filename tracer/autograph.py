@@ -101,7 +101,7 @@ def is_library(fn: Any) -> bool:
 
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 _BRANCHES = frozenset(
-    i for i, name in enumerate(dis.opname) if name in ("UNARY_NOT", "FOR_ITER", "GET_ITER", "RAISE_VARARGS")
+    i for i, name in enumerate(dis.opname) if name in ("UNARY_NOT", "FOR_ITER", "GET_ITER")
 ) | frozenset(i for i in _JUMPS if dis.opname[i] != "SEND")
 
 
@@ -160,15 +160,27 @@ def needs_conversion(fn: Any, depth: int = 0) -> bool:
                     return True
                 if isinstance(value, types.ModuleType) and not _is_library_module(value):
                     return True
-            elif instruction.opname in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW"):
-                if instruction.argval in ("self", "cls"):
+            elif instruction.opname.startswith("LOAD_FAST"):
+                if {"self", "cls"} & _names_of(instruction):
                     return True
-            elif instruction.opname == "LOAD_METHOD" and instruction.argval not in _tensor_attributes():
+            elif _loads_method(instruction) and instruction.argval not in _tensor_attributes():
                 if not any(_has_library_attribute(v, instruction.argval) for v in (known.get(n) for n in c.co_names)):
                     return True
     # A call of a value that was handed in cannot be seen from here.
     names = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     return any(_calls_argument(c, names) for c in _codes(code))
+
+
+def _names_of(instruction: dis.Instruction) -> set[str]:
+    """The variables that an instruction loads: from Python 3.13 on there may be two."""
+    value = instruction.argval
+    return set(value) if isinstance(value, tuple) else {value}
+
+
+def _loads_method(instruction: dis.Instruction) -> bool:
+    if sys.version_info >= (3, 12):  # an attribute that is called is marked by a bit
+        return instruction.opname == "LOAD_ATTR" and bool((instruction.arg or 0) & 1)
+    return instruction.opname == "LOAD_METHOD"
 
 
 def _is_library_module(module: types.ModuleType) -> bool:
@@ -183,20 +195,16 @@ def _has_library_attribute(value: Any, name: str) -> bool:
 
 
 def _calls_argument(code: types.CodeType, names: set[str]) -> bool:
-    """Whether an argument is loaded where a callee stands: behind PUSH_NULL, or at the start of an expression that is called."""
-    previous = ""
-    for instruction in dis.get_instructions(code):
-        loads = instruction.opname.startswith("LOAD_FAST") or instruction.opname == "LOAD_DEREF"
-        if loads and instruction.argval in names and (previous == "PUSH_NULL" or sys.version_info < (3, 11)):
-            if sys.version_info >= (3, 11):
-                return True
-            # Older Pythons do not mark callees: be careful only where something is called by CALL_FUNCTION.
-            return any(i.opname in ("CALL_FUNCTION", "CALL_FUNCTION_KW", "CALL_FUNCTION_EX") for i in dis.get_instructions(code))
-        previous = instruction.opname
-    # From Python 3.13 on the mark comes behind the callee.
-    if sys.version_info >= (3, 13):
-        pairs = itertools.pairwise(dis.get_instructions(code))
-        return any(a.opname.startswith("LOAD_FAST") and a.argval in names and b.opname == "PUSH_NULL" for a, b in pairs)
+    """Whether an argument stands where a callee stands: beside PUSH_NULL. Python 3.10 has no mark, so there any call of a function counts."""
+    found = list(dis.get_instructions(code))
+    if sys.version_info < (3, 11):
+        return any(i.opname.startswith("CALL_FUNCTION") for i in found) and any(
+            i.opname == "LOAD_FAST" and i.argval in names for i in found
+        )
+    for first, second in itertools.pairwise(found):
+        mark, load = (first, second) if first.opname == "PUSH_NULL" else (second, first)
+        if mark.opname == "PUSH_NULL" and load.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) and names & _names_of(load):
+            return True
     return False
 
 

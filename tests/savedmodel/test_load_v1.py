@@ -159,12 +159,12 @@ def test_unknown_ops_stop_only_those_who_need_them(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(message.SerializeToString())
     loaded = savedmodel.load(tmp_path)
     assert loaded.signatures["good"](tf.constant([1.0]))["y"].numpy() == [-1.0]
-    with pytest.raises(errors.UnknownOpError, match="2 op.*NobodyKnowsThis, NorThis"):
+    with pytest.raises(errors.UnknownOpError, match=r"2 op.*NobodyKnowsThis, NorThis"):
         loaded.prune("x:0", "sum:0")
     bad = meta.signature_def["bad"]
     bad.inputs["x"].name, bad.outputs["y"].name = "x:0", "sum:0"
     (tmp_path / "saved_model.pb").write_bytes(message.SerializeToString())
-    with pytest.raises(errors.UnknownOpError, match="'bad' needs 2 op.*NobodyKnowsThis, NorThis"):
+    with pytest.raises(errors.UnknownOpError, match=r"'bad' needs 2 op.*NobodyKnowsThis, NorThis"):
         savedmodel.load(tmp_path)
 
 

@@ -265,7 +265,7 @@ def len_of_tensors(tf, x):
 @program
 def structures_as_state(tf, x):
     state = {"a": x, "b": (tf.constant(1), x[0])}
-    for i in tf.range(3):
+    for _ in tf.range(3):
         state = {"a": state["a"] + 1.0, "b": (state["b"][0] * 2, state["b"][1] + state["a"][0])}
     return state
 
@@ -379,18 +379,18 @@ def one_branch_returns(tf, x):
     if x[0] > 0.0:
         return x
     else:
-        y = x
+        y = x  # noqa: F841
 
 
 def dtype_changes_in_loop(tf, x):
     y = 1
-    for i in tf.range(2):
+    for _ in tf.range(2):
         y = tf.cast(y, tf.float32) + 1.0
     return y
 
 
 def python_loop_with_tensor_break(tf, x):
-    for i in range(3):
+    for _ in range(3):
         if x[0] > 0.0:
             break
     return x
@@ -398,7 +398,7 @@ def python_loop_with_tensor_break(tf, x):
 
 def shape_changes(tf, x):
     y = x
-    for i in tf.range(2):
+    for _ in tf.range(2):
         y = tf.concat([y, y], 0)
     return y
 

@@ -60,6 +60,7 @@ _ALIASES: dict[str, str] = {
     **{f"GlobalMaxPool{n}D": f"GlobalMaxPooling{n}D" for n in (1, 2, 3)},
     **{f"GlobalAvgPool{n}D": f"GlobalAveragePooling{n}D" for n in (1, 2, 3)},
 }
+_NAMESPACES: dict[str, tuple[str, str]] = {"experimental": (f"{__name__}.preprocessing", "experimental")}
 # Names that configs of older Keras versions hold.
 _OLD_NAMES: dict[str, str] = {
     "BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization", "GRUV2": "GRU", "LSTMV2": "LSTM",
@@ -76,7 +77,7 @@ __all__ = [*sorted(_OWNERS), "deserialize", "serialize"]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    owner = _OWNERS.get(name)
+    owner = _OWNERS.get(name) or _NAMESPACES.get(name)
     if owner is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(owner[0]), owner[1])
@@ -85,7 +86,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_OWNERS})
+    return sorted({*globals(), *_OWNERS, *_NAMESPACES})
 
 
 class _Objects(Mapping):

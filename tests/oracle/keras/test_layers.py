@@ -146,6 +146,8 @@ def test_traced_layer_with_an_unknown_batch_equals_eager(case: Case) -> None:
     ours = Run(case, tf, layers, set_random_seed)
     if any(callable(v) for v in case.call.values()):
         pytest.skip("called with further tensors")
+    if case.kwargs.get("stateful"):
+        pytest.skip("a stateful layer has a fixed batch, and goes on from the call before")
     eager = _numpy(ours(False))
     specs = [tf.TensorSpec([None, *s[1:]], convert_to_tensor(a).dtype) for s, a in zip(_shapes(case), _arrays(case), strict=True)]
     extra = {"training": False} if ours.layer._expects_training_arg else {}
@@ -162,7 +164,11 @@ def _static(value: Any) -> Any:
     return [tuple(real.TensorShape(s).as_list()) for s in (value if isinstance(value, list) else [value])]
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.dtype != "string"], ids=lambda c: c.id)
+# Keras's own HashedCrossing fails on shapes.
+_SHAPED = [c for c in CASES if c.dtype != "string" and c.name != "HashedCrossing"]
+
+
+@pytest.mark.parametrize("case", _SHAPED, ids=lambda c: c.id)
 def test_output_shape_for_unknown_sizes_equals_keras(case: Case) -> None:
     theirs = Run(case, real, real.keras.layers, real.keras.utils.set_random_seed)
     ours = Run(case, tf, layers, set_random_seed)

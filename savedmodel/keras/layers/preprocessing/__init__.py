@@ -1,34 +1,33 @@
-"""Preprocessing layers."""
+"""Preprocessing layers, by name; each family has a module of its own."""
 
 from __future__ import annotations
 
-from savedmodel.keras.layers.preprocessing.base import PreprocessingLayer
-from savedmodel.keras.layers.preprocessing.image import (
-    CenterCrop,
-    RandomBrightness,
-    RandomContrast,
-    RandomCrop,
-    RandomFlip,
-    RandomHeight,
-    RandomRotation,
-    RandomTranslation,
-    RandomWidth,
-    RandomZoom,
-    Rescaling,
-    Resizing,
-)
-from savedmodel.keras.layers.preprocessing.lookup import IntegerLookup, StringLookup
-from savedmodel.keras.layers.preprocessing.numeric import (
-    CategoryEncoding,
-    Discretization,
-    HashedCrossing,
-    Hashing,
-    Normalization,
-)
-from savedmodel.keras.layers.preprocessing.text import TextVectorization
+from typing import Any
 
-__all__ = [
-    "CategoryEncoding", "CenterCrop", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup", "Normalization",
-    "PreprocessingLayer", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip", "RandomHeight", "RandomRotation",
-    "RandomTranslation", "RandomWidth", "RandomZoom", "Rescaling", "Resizing", "StringLookup", "TextVectorization",
-]  # fmt: skip
+from savedmodel.keras.namespaces import LazyNamespace, lazy_module
+
+_P = __name__
+_FAMILIES = {
+    "base": "PreprocessingLayer",
+    "categorical": "CategoryEncoding HashedCrossing Hashing",
+    "discretization": "Discretization",
+    "image_augmentation": "RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight RandomWidth",
+    "image_resizing": "CenterCrop Rescaling Resizing",
+    "image_transforms": "RandomRotation RandomTranslation RandomZoom",
+    "lookup": "IntegerLookup StringLookup",
+    "normalization": "Normalization",
+    "text_vectorization": "TextVectorization",
+}
+_NAMES: dict[str, Any] = {name: f"{_P}.{module}:{name}" for module, names in _FAMILIES.items() for name in names.split()}
+_NAMES["experimental"] = LazyNamespace(
+    "savedmodel.keras.layers.experimental",
+    {
+        "EinsumDense": "savedmodel.keras.layers.core:EinsumDense",
+        "SyncBatchNormalization": "savedmodel.keras.layers.normalization:SyncBatchNormalization",
+        "preprocessing": LazyNamespace("savedmodel.keras.layers.experimental.preprocessing", dict(_NAMES)),
+    },
+)
+
+__all__ = sorted(_NAMES)  # noqa: PLE0605
+
+__getattr__, __dir__ = lazy_module(__name__, _NAMES)

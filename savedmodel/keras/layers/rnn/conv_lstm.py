@@ -136,7 +136,7 @@ class _ConvLSTM(RNN):
     def _setup(self, given: Mapping[str, Any]) -> None:
         kwargs = dict(given["kwargs"])
         cell = ConvLSTMCell(
-            rank=self._rank, **{n: given[n] for n in _CELL.split()}, name=f"conv_lstm{self._rank}d_cell", dtype=kwargs.get("dtype")
+            rank=self._rank, **{n: given[n] for n in _CELL.split()}, name="conv_lstm_cell", dtype=kwargs.get("dtype")
         )
         unroll = kwargs.pop("unroll", False)
         if unroll:
@@ -196,7 +196,6 @@ class _ConvLSTM(RNN):
         return [start for _ in self.cell.state_size]
 
     def call(self, inputs: Any, mask: Any = None, training: Any = None, initial_state: Any = None) -> Any:  # type: ignore[override]
-        self._maybe_reset_cell_dropout_mask(self.cell)
         inputs, initial_state, _ = self._process_inputs(inputs, initial_state, None)
         mask = mask[0] if isinstance(mask, list) else mask
 

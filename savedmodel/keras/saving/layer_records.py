@@ -82,6 +82,9 @@ def _layer(layer: Any, include_optimizer: bool) -> dict[str, Any]:
         "autocast": bool(layer._autocast),
     }
     out.update(_serialized(layer))
+    if hasattr(layer, "_has_input_vocabulary") and isinstance(out.get("config"), dict):
+        # The table of the object graph holds the vocabulary.
+        out["config"] = {**out["config"], "vocabulary": None, "has_input_vocabulary": bool(layer._has_input_vocabulary)}
     if layer.input_spec is not None:
         out["input_spec"] = _input_spec(layer.input_spec)
     regularizer = layer._activity_regularizer

@@ -431,6 +431,8 @@ class _Revival:
                 self._finish_revived(i, obj)
 
     def _finish_config(self, i: int, obj: Any) -> None:
+        if hasattr(obj, "_adopt_table"):
+            self._fill_table(i, obj)
         api = self.states.get(i)
         states = getattr(api, "states", None) if api is not None else None
         if states is not None and getattr(obj, "stateful", False) and hasattr(obj, "cell"):
@@ -442,6 +444,14 @@ class _Revival:
                 obj._set_restored_states(list(states)) if hasattr(obj, "_set_restored_states") else obj.__dict__.update(_states=list(states))
         if hasattr(obj, "finalize_state") and not hasattr(type(obj), "train_step"):
             obj.finalize_state()
+
+    def _fill_table(self, i: int, obj: Any) -> None:
+        """The vocabulary of a rebuilt layer, by the functions of its table."""
+        for child in self.nodes[i].children:
+            if child.local_name == "lookup_table":
+                functions = {c.local_name: self.loader.objects[c.node_id] for c in self.nodes[child.node_id].children}
+                if "_initialize" in functions:
+                    obj._adopt_table(functions.get("_create_resource"), functions["_initialize"])
 
     def _finish_revived(self, i: int, obj: Any) -> None:
         obj.built = True

@@ -135,7 +135,8 @@ def _regular(graph: protos.GraphDef) -> protos.GraphDef:
                 uid = _uid(function.name)
                 if uid is not None:
                     function.name = function.name.removesuffix(str(uid))
-            node.attr["config_proto"].s = b""
+            if "config_proto" in node.attr:
+                node.attr["config_proto"].s = b""
         elif node.op == "Const" and node.attr["dtype"].type == DT_STRING:
             node.attr["value"].Clear()
     return regular

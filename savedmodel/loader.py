@@ -6,10 +6,12 @@ TensorFlow 1, which have no object graph, are loaded by `savedmodel.load_v1`.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from savedmodel import io_ops
+from savedmodel.custom_gradients import LoadedGradient
 from savedmodel.errors import DataLossError, FormatError, ModelNotFoundError, SavedModelError, UnboundObjectsError
 from savedmodel.format import protos, wire
 from savedmodel.format.tensor_proto import shape_from_proto, tensor_from_proto
@@ -22,7 +24,7 @@ from savedmodel.structured import deserialize_structure
 from tracer import lookup
 from tracer.dtypes import as_dtype
 from tracer.functions import FunctionSpec
-from tracer.gradients import register_custom_gradient
+from tracer.gradients import register_custom_gradient, unregister_custom_gradient
 from tracer.shapes import TensorShape
 from tracer.tensor import EagerTensor, convert_to_tensor
 from tracer.tracing import next_uid, reserve_uids
@@ -55,7 +57,7 @@ def load(path: Any, tags: Any = None, engine: str = "numpy", options: LoadOption
     if not reader.is_object_based:
         from savedmodel.load_v1 import load_v1
 
-        return load_v1(reader, meta_graph, tags)
+        return load_v1(reader, meta_graph, tags, options)
     return Loader(reader, meta_graph, options or LoadOptions()).load()
 
 
@@ -84,6 +86,7 @@ class Loader:
         self.library = deserialize_library(self.graph_def.library, reader.where)
         self.concrete: dict[str, RestoredConcreteFunction] = {}
         self._specs: dict[bytes, FunctionSpec] = {}
+        self._structures: dict[bytes, Any] = {}
         reserve_uids(max((_uid(f.signature.name) for f in self.graph_def.library.function), default=0))
 
     def _check_objects(self) -> None:
@@ -122,6 +125,7 @@ class Loader:
         self._make_functions()
         self._join()
         self._bind_captures()
+        self._attach_savers()
         self._register_gradients()
         if not self.options.experimental_skip_checkpoint:
             self.restore()
@@ -201,8 +205,8 @@ class Loader:
             saved = self.message.concrete_functions[name]
             where = f"{self.reader.where} > function {name}"
             try:
-                inputs = deserialize_structure(saved.canonicalized_input_signature)
-                outputs = deserialize_structure(saved.output_signature)
+                inputs = self._structure(saved.canonicalized_input_signature)
+                outputs = self._structure(saved.output_signature)
             except SavedModelError as error:
                 raise type(error)(f"{where}: {error}") from error
             self.concrete[name] = RestoredConcreteFunction(name, self.library, [], inputs, outputs)
@@ -225,6 +229,18 @@ class Loader:
                     raise FormatError(f"{self.reader.where} > object {i}: function {saved.concrete_function_name!r} is not there; the file is damaged")
                 self.objects[i] = self._bare(concrete_function, saved)
                 self.setters[i] = _ignore
+
+    def _structure(self, message: Any) -> Any:
+        """The value of a StructuredValue; one object where many functions have the same of tuples and specs."""
+        if message.WhichOneof("kind") not in ("tuple_value", "tensor_spec_value"):
+            return deserialize_structure(message)
+        key = message.SerializePartialToString()
+        found = self._structures.get(key)
+        if found is None:
+            found = deserialize_structure(message)
+            if not any(type(v) is list or (isinstance(v, dict) and v) for v in _levels(found)):
+                self._structures[key] = found
+        return found
 
     def _function_spec(self, message: Any) -> FunctionSpec:
         """The argument list in a message; one object for all functions that have the same."""
@@ -384,18 +400,29 @@ class Loader:
         nodes = self.message.nodes
         count = len(graph.nodes)
         for i in queue:
-            children = {c.local_name: c.node_id for c in graph.nodes[pairs[i]].children}
-            for c in nodes[i].children:
-                j = children.get(c.local_name)
-                if j is not None and 0 <= j < count and c.node_id not in pairs:
-                    pairs[c.node_id] = j
-                    queue.append(c.node_id)
-            slots = {(s.original_variable_node_id, s.slot_name): s.slot_variable_node_id for s in graph.nodes[pairs[i]].slot_variables}
-            for s in nodes[i].slot_variables:
+            node, saved = nodes[i], graph.nodes[pairs[i]]
+            if saved.children:
+                children = {c.local_name: c.node_id for c in saved.children}
+                for c in node.children:
+                    j = children.get(c.local_name)
+                    if j is not None and 0 <= j < count and c.node_id not in pairs:
+                        pairs[c.node_id] = j
+                        queue.append(c.node_id)
+            if not node.slot_variables:
+                continue
+            slots = {(s.original_variable_node_id, s.slot_name): s.slot_variable_node_id for s in saved.slot_variables}
+            for s in node.slot_variables:
                 j = slots.get((pairs.get(s.original_variable_node_id, -1), s.slot_name))
                 if j is not None and 0 <= j < count:
                     pairs.setdefault(s.slot_variable_node_id, j)
         return pairs
+
+    def _attach_savers(self) -> None:
+        for i, node in enumerate(self.message.nodes):
+            obj = self.objects.get(i)
+            if isinstance(obj, RestoredResource):
+                for name, saveable in node.saveable_objects.items():
+                    obj.saveables[name] = (self.objects[saveable.save_function], self.objects[saveable.restore_function])
 
     def _restore_saveables(self, obj: Any, node: Any, saved: Any, bundle: Any) -> None:
         keys = {a.name: a.checkpoint_key for a in saved.attributes}
@@ -406,10 +433,10 @@ class Loader:
             if key is None:
                 continue
             save, restore = self.objects[saveable.save_function], self.objects[saveable.restore_function]
-            specs = save(convert_to_tensor(key))
+            parts = save(convert_to_tensor(key))
             tensors = []
-            for spec in specs if isinstance(specs, (list, tuple)) else [specs]:
-                tensor_name = spec["name"].numpy().decode()
+            for part in parts if isinstance(parts, (list, tuple)) else [parts]:
+                tensor_name = part["name"].numpy().decode()
                 tensors.append(EagerTensor(bundle.read(tensor_name), as_dtype(bundle.dtype_number(tensor_name))))
             restore(*tensors)
 
@@ -421,24 +448,23 @@ class Loader:
     # -- custom gradients --------------------------------------------------------------------------------------------
 
     def _register_gradients(self) -> None:
-        """Custom gradients get names of their own in this process, so that two models do not mix."""
+        """Custom gradients get names of their own in this process, so that two models do not mix; they go when the model goes."""
         registered = self.graph_def.library.registered_gradients
         if not registered:
             return
-        from savedmodel.custom_gradients import LoadedGradient
-
+        suffix = f"-{next_uid()}".encode()
+        self.library.gradient_suffix = suffix  # type: ignore[attr-defined]
+        functions = self.library.gradient_functions = {}  # type: ignore[attr-defined]
         for entry in registered:
-            if entry.gradient_func in self.concrete:
-                rule = LoadedGradient(self, entry.gradient_func)
-                register_custom_gradient(entry.registered_op_type.encode() + self.gradient_suffix, rule)
-        self.library.gradient_suffix = self.gradient_suffix  # type: ignore[attr-defined]
-
-    @property
-    def gradient_suffix(self) -> bytes:
-        found = self.__dict__.get("_suffix")
-        if found is None:
-            found = self.__dict__["_suffix"] = f"-{next_uid()}".encode()
-        return found
+            if entry.gradient_func not in self.concrete:
+                raise FormatError(
+                    f"{self.reader.where}: custom gradient {entry.registered_op_type!r} names function {entry.gradient_func!r}, which is "
+                    f"not among the concrete functions; the file is damaged"
+                )
+            functions[entry.gradient_func] = self.concrete[entry.gradient_func]
+            key = entry.registered_op_type.encode() + suffix
+            register_custom_gradient(key, LoadedGradient(self.library, entry.gradient_func))
+            weakref.finalize(self.library, unregister_custom_gradient, key)
 
 
 class _Capture:
@@ -463,6 +489,13 @@ def _set_attribute(obj: Any, name: str, child: Any) -> None:
 
 def _ignore(obj: Any, name: str, child: Any) -> None:
     """Edges of functions lead to their traces, which they have already."""
+
+
+def _levels(value: Any) -> Any:
+    """`value` and all that its tuples and dictionaries hold."""
+    yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ():
+        yield from _levels(item)
 
 
 def _plain_name(name: str) -> str:

@@ -33,8 +33,13 @@ class UserObject(AutoTrackable):
     """A saved object whose class is not known here: its children as attributes, callable if it was."""
 
 
+UserObject.__name__ = UserObject.__qualname__ = "_UserObject"  # what TensorFlow calls them
+
+
 def _set_plain(obj: Any, name: str, child: Any) -> None:
     if name.startswith("__") and name.endswith("__") and name[2:-2] in _SPECIAL:
+        if type(obj) is UserObject:
+            obj.__class__ = type("_UserObject", (UserObject,), {})  # a class of its own, since `__call__` lives on the class
         setattr(type(obj), name, _bound_special(child))
         obj._track_trackable(child, name, overwrite=True)
         return
@@ -53,12 +58,11 @@ def _bound_special(function: Any) -> Any:
 
 
 def _make_user_object(message: Any) -> tuple[Any, Any]:
-    kind = type("_UserObject", (UserObject,), {})  # a class of its own, since `__call__` lives on the class
-    return kind(), _set_plain
+    return UserObject(), _set_plain
 
 
 def _make_list(message: Any) -> tuple[Any, Any]:
-    return ListWrapper([]), _set_list
+    return ListWrapper(()), _set_list  # no list of its own to keep in step
 
 
 def _set_list(obj: Any, name: str, child: Any) -> None:

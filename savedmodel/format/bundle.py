@@ -230,6 +230,7 @@ class BundleReader(CheckpointReader):
             raise missing_checkpoint(self.prefix, self._index) from None
         self._table = TableReader(file.view(0, file.size).data, self._index)
         self._values: dict[bytes, bytes] | None = None
+        self._last: tuple[bytes, protos.BundleEntryProto] | None = None
         self._shards: dict[int, File] = {}
         header = self._parse(protos.BundleHeaderProto, self._table.get(HEADER_KEY), "the header")
         self.num_shards: int = header.num_shards
@@ -321,7 +322,11 @@ class BundleReader(CheckpointReader):
         return sum(1 for _ in self)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._value(encode_key(key)) is not None
+        if not isinstance(key, str):
+            return False
+        name = encode_key(key)
+        last = self._last
+        return (last is not None and last[0] == name) or self._value(name) is not None
 
     def _value(self, key: bytes) -> bytes | None:
         if key == HEADER_KEY:
@@ -333,6 +338,9 @@ class BundleReader(CheckpointReader):
         return self._entry(encode_key(key), key)
 
     def _entry(self, name: bytes, text: str) -> protos.BundleEntryProto:
+        last = self._last
+        if last is not None and last[0] == name:  # dtype, shape and value of one tensor are asked for in a row
+            return last[1]
         value = self._value(name)
         if value is None:
             raise MissingTensorError(f"Key {text} not found in checkpoint {self.prefix}{self._alike(text)}")
@@ -355,6 +363,7 @@ class BundleReader(CheckpointReader):
                 f"{where}: shard {entry.shard_id} of {self.num_shards}, offset {entry.offset}, size {entry.size} cannot be; "
                 "the index is damaged"
             )
+        self._last = (name, entry)
         return entry
 
     def _alike(self, text: str) -> str:

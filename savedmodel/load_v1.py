@@ -19,20 +19,21 @@ from savedmodel.format.tensor_proto import shape_from_proto
 from savedmodel.graphdef import check_graph_def, deserialize_graph, deserialize_library
 from savedmodel.io_ops import allow_files
 from savedmodel.reader import SavedModelReader
-from savedmodel.revive import Asset
+from savedmodel.revive import Asset, RestoredResource
 from savedmodel.signature import RestoredConcreteFunction, SignatureMap
 from savedmodel.structured import deserialize_type_spec
 from savedmodel.trackable import AutoTrackable
-from savedmodel.v1_graph import VARIABLE_OPS, GraphState, missing_ops, prune
-from tracer import nest
+from savedmodel.v1_graph import TABLE_INITIALIZERS, VARIABLE_OPS, GraphState, missing_ops, prune
+from tracer import dispatch, nest
 from tracer.dtypes import as_dtype
 from tracer.errors import InvalidArgumentError
+from tracer.functions import Function
 from tracer.ir.graph import Node
 from tracer.resources import use_manager
 from tracer.shapes import TensorShape
 from tracer.specs import SparseTensorSpec, TensorSpec, TypeSpec
 from tracer.tensor import EagerTensor, Tensor, convert_to_tensor
-from tracer.tracing import FuncGraph
+from tracer.tracing import FuncGraph, next_uid
 
 __all__ = ["GraphModel", "PrunedFunction", "load_v1"]
 
@@ -217,6 +218,16 @@ class GraphModel(AutoTrackable):
     def __init__(self, state: GraphState, restore: Callable[..., None]):
         object.__setattr__(self, "_state", state)
         object.__setattr__(self, "_restore", restore)
+        object.__setattr__(self, "_tables", None)
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        children = super()._trackable_children(save_type, **kwargs)
+        children.pop("initializer", None)  # the main graph's; each object brings its own
+        if save_type == "savedmodel":
+            if self._tables is None:
+                object.__setattr__(self, "_tables", _tables(self._state))
+            children.update(self._tables)
+        return children
 
     @property
     def graph(self) -> FuncGraph:
@@ -240,6 +251,47 @@ class GraphModel(AutoTrackable):
             KeyError: no such tensor. NotImplementedError: it needs ops that are not known.
         """
         return make_function(self._state, feeds, fetches, name)
+
+
+def _tables(state: GraphState) -> dict[str, RestoredResource]:
+    """The tables that come filled with constants or from files, as objects with functions that make and fill them, by attribute."""
+    out: dict[str, RestoredResource] = {}
+    for node, handle in state.static_tables():
+        fillers = [n for n in state.graph if n.op in TABLE_INITIALIZERS and state.origin(n.inputs[0]) is node]
+        if len(fillers) != 1:
+            continue
+        table = RestoredResource()
+        table._create_resource = _table_maker(node)
+        table._initialize = _table_filler(state, fillers[0])
+        table.__dict__["made_handle"] = handle
+        out[f"_table_{len(out)}"] = table
+    return out
+
+
+def _table_maker(node: Any) -> Any:
+    attrs = {k: node.attrs[k] for k in ("key_dtype", "value_dtype")}
+    name = f"{node.name}_{next_uid()}"
+
+    def create() -> Any:
+        return dispatch.call("HashTableV2", shared_name=name, use_node_name_sharing=True, **attrs)
+
+    return _traced(create)
+
+
+def _table_filler(state: GraphState, node: Any) -> Any:
+    fill = make_function(state, [], [node], "fill_table")
+
+    def initialize() -> Any:
+        fill.call_flat([])
+        return convert_to_tensor(1)
+
+    return _traced(initialize)
+
+
+def _traced(python: Callable[[], Any]) -> Function:
+    function = Function(python, input_signature=[], autograph=False)
+    function.get_concrete_function()
+    return function
 
 
 class _V1Loader:
@@ -276,7 +328,7 @@ class _V1Loader:
         model.initializer = self._initializer()
         if model.initializer is not None:
             model.initializer(*(state.fixed[id(t)] for t in self.asset_tensors))
-        object.__setattr__(model, "signatures", SignatureMap(dict(self._signatures())))
+        model.signatures = SignatureMap(dict(self._signatures()))
         return model
 
     # -- what is needed ----------------------------------------------------------------------------------------------

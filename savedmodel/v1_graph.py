@@ -13,6 +13,7 @@ from typing import Any
 
 from tracer import dispatch, dtypes, registry
 from tracer.errors import GraphError, InvalidArgumentError, UnknownOpError
+from tracer.ir.attrs import FunctionRef
 from tracer.ir.graph import Node
 from tracer.resources import ResourceManager, use_manager
 from tracer.shapes import TensorShape
@@ -20,7 +21,7 @@ from tracer.tensor import EagerTensor
 from tracer.tracing import FuncGraph
 from tracer.variable import Variable
 
-__all__ = ["VARIABLE_OPS", "GraphState", "prune"]
+__all__ = ["TABLE_INITIALIZERS", "VARIABLE_OPS", "GraphState", "prune"]
 
 VARIABLE_OPS = frozenset(["TemporaryVariable", "VarHandleOp", "Variable", "VariableV2"])
 # Ops that make or find a table or iterator by name; one object serves all functions of a graph.
@@ -28,6 +29,7 @@ _SHARED_OPS = frozenset(
     "HashTable HashTableV2 MutableHashTable MutableHashTableV2 MutableHashTableOfTensors MutableHashTableOfTensorsV2 "
     "MutableDenseHashTable MutableDenseHashTableV2 Iterator IteratorV2 OneShotIterator".split()
 )
+TABLE_INITIALIZERS = frozenset(["InitializeTable", "InitializeTableFromTextFile", "InitializeTableFromTextFileV2", "InitializeTableV2"])
 PLACEHOLDERS = frozenset(["Placeholder", "PlaceholderV2", "PlaceholderWithDefault"])
 # Old control flow: such graphs may have cycles, and their values may be dead.
 OLD_CONTROL_FLOW = frozenset("Switch Merge Enter Exit NextIteration LoopCond RefSwitch RefMerge RefEnter RefExit RefNextIteration".split())
@@ -52,6 +54,12 @@ _FLOW = frozenset(["RefEnter", "RefExit", "RefIdentity", "RefMerge", "RefNextIte
 def _twin(node: Node, schema: Any) -> tuple[str, dict[str, Any]]:
     """The op and attrs that stand for `node` where references have become resources."""
     attrs = {k: v for k, v in node.attrs.items() if k not in ("_class", "_output_shapes")}
+    if node.op == "SymbolicGradient":
+        ref = attrs["f"]
+        rules = getattr(ref.library, "gradients", {})
+        if ref.name in rules:  # a call of the function's own rule: rules of this kind have no place in newer models
+            own = FunctionRef(rules[ref.name], ref.library, ref.attrs)
+            return "StatefulPartitionedCall" if own.graph.is_stateful else "PartitionedCall", {**attrs, "f": own}
     found = _TWINS.get(node.op)
     if found is not None:
         name, names = found
@@ -106,6 +114,17 @@ class GraphState:
         if found is None:
             found = self._handles[id(node)] = self._variable(node).handle if node.op in VARIABLE_OPS else self._shared(node)
         return found
+
+    def static_tables(self) -> list[tuple[Node, EagerTensor]]:
+        """The tables that functions have used and that are filled once, with their handles."""
+        return [(n, self._handles[id(n)]) for n in self.graph if n.op in ("HashTable", "HashTableV2") and id(n) in self._handles]
+
+    @staticmethod
+    def origin(t: Any) -> Node:
+        """The node that a handle comes from."""
+        while t.node.op in ("Identity", "RefIdentity"):
+            t = t.node.inputs[0]
+        return t.node
 
     def _variable(self, node: Node) -> Variable:
         container = (node.attr("container") or b"").decode()

@@ -4,11 +4,13 @@ which follow from the ops.
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 from savedmodel.errors import FormatError, MissingGradientError, UntrackedCaptureError
 from savedmodel.format import protos
-from savedmodel.graphdef import flat_tensor_name
+from savedmodel.graphdef import flat_tensor_name, gradient_key
 from savedmodel.structured import serialize_structure
 from tracer import nest, tape
 from tracer.functions import call_graph
@@ -16,7 +18,7 @@ from tracer.gradients import custom_gradient_rule
 from tracer.ir.attrs import FunctionRef
 from tracer.specs import TensorSpec
 from tracer.tensor import EagerTensor
-from tracer.tracing import FuncGraph, next_uid, trace_into
+from tracer.tracing import FuncGraph, trace_into
 
 __all__ = ["LoadedGradient", "collect_gradients"]
 
@@ -26,12 +28,18 @@ class LoadedGradient:
 
     accepts_none = True
 
-    def __init__(self, loader: Any, function: str):
-        self.loader = loader
+    def __init__(self, library: Any, function: str):
+        # The rule is registered for the whole process: it must not keep the model alive.
+        self._library = weakref.ref(library)
         self.function = function
 
+    @property
+    def concrete(self) -> Any:
+        """The gradient function with its captures."""
+        return self._library().gradient_functions[self.function]
+
     def __call__(self, record: Any, *grads: Any) -> list[Any]:
-        concrete = self.loader.concrete[self.function]
+        concrete = self.concrete
         graph = concrete.graph
         captured = [self._resolve(c, record) for c in concrete.captured_inputs]
         own = len(graph.inputs) - len(captured)
@@ -93,46 +101,49 @@ class _SavedGradient:
 
 def collect_gradients(writer: Any) -> list[_SavedGradient]:
     """The gradient functions of every custom gradient in the functions being saved."""
-    found: dict[bytes, _SavedGradient] = {}
+    found: dict[bytes, _SavedGradient | None] = {}
     done = 0
-    while done < len(writer.functions.graphs):
+    while done < len(writer.functions.graphs):  # gradient functions that are found join the list
         graph = writer.functions.graphs[done]
         done += 1
-        if graph.extra.get("message") is not None and not graph.extra.get("changed"):
-            for node in graph.extra["message"].node_def:
-                if "_gradient_op_type" in node.attr:
-                    _collect_loaded(writer, graph, node.attr["_gradient_op_type"].s, found)
-            continue
-        for node in list(graph):
-            op_type = node.attrs.get("_gradient_op_type")
-            if op_type is None or op_type in found or node.op in ("PartitionedCall", "StatefulPartitionedCall"):
+        for key, node in _marked_nodes(graph):
+            if key in found:
                 continue
             try:
-                rule = custom_gradient_rule(op_type)
+                rule = custom_gradient_rule(key)
             except MissingGradientError:
+                found[key] = None  # the model that was loaded had none either
                 continue
-            found[op_type] = _trace_gradient(writer, graph, node, op_type, rule)
-            writer.functions.add(found[op_type].graph)
-    return list(found.values())
+            op_type = writer.functions.gradient_name(key)
+            found[key] = entry = _loaded(writer, op_type, rule) if node is None else _traced(writer, graph, node, op_type, rule)
+            writer.functions.add(entry.graph)
+    return [entry for entry in found.values() if entry is not None]
 
 
-def _collect_loaded(writer: Any, graph: FuncGraph, op_type: bytes, found: dict[bytes, _SavedGradient]) -> None:
-    if op_type in found:
+def _marked_nodes(graph: FuncGraph) -> Iterator[tuple[bytes, Any]]:
+    """The registered name of every custom gradient in a function, and its node where the function was traced here."""
+    message = graph.extra.get("message")
+    if message is not None and not graph.extra.get("changed"):
+        for node in message.node_def:
+            if "_gradient_op_type" in node.attr:
+                yield gradient_key(node.attr["_gradient_op_type"].s, graph.library), None
         return
-    try:
-        rule = custom_gradient_rule(op_type + getattr(graph.library, "gradient_suffix", b""))
-    except MissingGradientError:
-        return  # the model that was loaded had none either
-    concrete = rule.loader.concrete[rule.function]
+    for node in list(graph):
+        key = node.attrs.get("_gradient_op_type")
+        if key is not None and node.op not in ("PartitionedCall", "StatefulPartitionedCall"):
+            yield key, node
+
+
+def _loaded(writer: Any, op_type: bytes, rule: LoadedGradient) -> _SavedGradient:
+    concrete = rule.concrete
     captured: list[Any] = []
     for capture in concrete.captured_inputs:
         if isinstance(capture, protos.CapturedTensor):
-            captured.append((capture.name, FunctionRef(capture.concrete_function, graph.library).graph))
+            captured.append((capture.name, FunctionRef(capture.concrete_function, concrete.graph.library).graph))
         else:
             captured.append(_node_id(writer, capture, rule.function))
     own = len(concrete.graph.inputs) - len(captured)
-    found[op_type] = _SavedGradient(op_type, concrete.graph, captured, concrete.structured_outputs, own)
-    writer.functions.add(concrete.graph)
+    return _SavedGradient(op_type, concrete.graph, captured, concrete.structured_outputs, own)
 
 
 def _node_id(writer: Any, tensor: Any, function: str) -> int:
@@ -142,14 +153,14 @@ def _node_id(writer: Any, tensor: Any, function: str) -> int:
     return node
 
 
-def _trace_gradient(writer: Any, graph: FuncGraph, node: Any, op_type: bytes, rule: Any) -> _SavedGradient:
+def _traced(writer: Any, graph: FuncGraph, node: Any, op_type: bytes, rule: Any) -> _SavedGradient:
     inner = FuncGraph("internal_grad_fn", graph)
     record = tape.Record(None, list(node.inputs), list(node.outputs), node.attrs)
     with trace_into(inner):
         grads = [inner.add_input(t.dtype, t.shape, f"result_grads_{i}") for i, t in enumerate(node.outputs)]
         results = [None if g is None else tape.densify(g) for g in rule(record, *grads)]
         inner.finish([g for g in results if g is not None])
-    inner.name = f"__inference_internal_grad_fn_{next_uid()}"
+    inner.name = "__inference_internal_grad_fn_0"
     captured: list[Any] = []
     outer_captures = {id(placeholder): tensor for tensor, placeholder in graph.captures}
     for tensor, _ in inner.captures:

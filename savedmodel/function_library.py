@@ -1,39 +1,44 @@
-"""The functions of a model being saved: which there are, under which unique names, and their messages. It refuses to know objects."""
+"""The functions of a model being saved: which there are, under which names, and their messages. It refuses to know objects.
+
+Names are numbered in the order in which functions are reached, so that a saved model does not depend on what was traced before it.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from savedmodel.graphdef import referenced_functions, serialize_function
+from savedmodel.graphdef import MUTABLE_TABLES, gradient_key, referenced_functions, serialize_function
+from tracer.errors import MissingGradientError
+from tracer.gradients import custom_gradient_rule
 from tracer.ir.attrs import FunctionRef
-from tracer.tracing import FuncGraph, next_uid
+from tracer.tracing import FuncGraph
 
 __all__ = ["FunctionLibraryWriter"]
 
+_PREFIX = "__inference_"
+
 
 class FunctionLibraryWriter:
-    """Collects function graphs and those that they call, each once, and names them uniquely."""
+    """Collects function graphs and those that they call, each once, and names them.
+
+    Attributes:
+        graphs: the graphs in the order of their names.
+    """
 
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
-        self._graphs: list[FuncGraph] = []
-        self._taken: set[str] = set()
+        self._gradients: dict[bytes, bytes] = {}
+        self.graphs: list[FuncGraph] = []
 
     def add(self, graph: FuncGraph) -> str:
         """Include `graph` and all that it calls. Returns its name in the model."""
         known = self._names.get(id(graph))
         if known is not None:
             return known
-        name = graph.name
-        if name in self._taken or not _numbered(name):
-            stem = re.sub(r"_\d+$", "", name)
-            if not stem.startswith("__inference_") and graph.extra.get("reference") is None:
-                stem = "__inference_" + stem
-            name = f"{stem}_{next_uid()}"
-        self._taken.add(name)
-        self._names[id(graph)] = name
-        self._graphs.append(graph)
+        # Session-based loaders and fingerprints need the number; the prefix marks what TensorFlow numbers anew when it loads.
+        name = self._names[id(graph)] = f"{_stem(graph.name)}_{len(self._names)}"
+        self.graphs.append(graph)
         for ref in referenced_functions(graph):
             if ref.library is None or ref.name in ref.library:
                 self.add(ref.graph)
@@ -43,19 +48,51 @@ class FunctionLibraryWriter:
         """The name in the model of a referenced function."""
         return self.add(ref.graph)
 
+    def gradient_name(self, key: bytes) -> bytes:
+        """The name in the model of the custom gradient registered under `key`; `key` itself where none is."""
+        found = self._gradients.get(key)
+        if found is None:
+            try:
+                custom_gradient_rule(key)
+            except MissingGradientError:
+                return key
+            found = self._gradients[key] = b"CustomGradient-%d" % len(self._gradients)
+        return found
+
+    def loaded_gradient_name(self, name: bytes, library: Any) -> bytes:
+        """The name in the model of a custom gradient that a loaded function names `name`."""
+        key = gradient_key(name, library)
+        found = self.gradient_name(key)
+        return name if found == key else found
+
     def write(self, library: Any) -> None:
         """Append every function's message to FunctionDefLibrary `library`."""
         i = 0
-        while i < len(self._graphs):
-            graph = self._graphs[i]
-            library.function.append(serialize_function(graph, self._names[id(graph)], self.rename))
+        while i < len(self.graphs):
+            graph = self.graphs[i]
+            library.function.append(serialize_function(graph, self._names[id(graph)], self))
             i += 1
-
-    @property
-    def graphs(self) -> list[FuncGraph]:
-        return list(self._graphs)
+        _separate_tables(library)
 
 
-def _numbered(name: str) -> bool:
-    """Whether the name ends in a number, which fingerprints need."""
-    return re.search(r"_\d+$", name) is not None
+def _stem(name: str) -> str:
+    """A function's name without numbers given by this process or another: what is left is the same in every process."""
+    marked = name.startswith(_PREFIX)
+    stem = name[len(_PREFIX) :] if marked else name
+    stem = re.sub(r"_\d+(?=_(forward|backward)\b)", "", stem)
+    stem = re.sub(r"_\d+$", "", stem)
+    return _PREFIX + stem if marked else stem
+
+
+def _separate_tables(library: Any) -> None:
+    """Give mutable tables that different functions make under one name names of their own: loaders in sessions share by name."""
+    taken: dict[bytes, str] = {}
+    for function in library.function:
+        for node in function.node_def:
+            if node.op not in MUTABLE_TABLES or not node.attr["shared_name"].s or "_creator" not in function.signature.name:
+                continue
+            name, k = node.attr["shared_name"].s, 0
+            while taken.setdefault(name, function.signature.name) != function.signature.name:
+                k += 1
+                name = b"%s_%d" % (node.attr["shared_name"].s, k)
+            node.attr["shared_name"].s = name

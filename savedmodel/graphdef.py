@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,11 +25,14 @@ from tracer.shapes import TensorShape, unknown_shape
 from tracer.tracing import FuncGraph, next_uid
 
 __all__ = [
+    "MUTABLE_TABLES",
+    "Names",
     "check_graph_def",
     "deserialize_attr",
     "deserialize_function",
     "deserialize_graph",
     "deserialize_library",
+    "gradient_key",
     "serialize_attr",
     "serialize_function",
     "serialize_op_def",
@@ -66,6 +69,16 @@ def _attr_item(kind: str, value: Any, library: FunctionLibrary | None, where: st
     if kind == "placeholder":
         return Placeholder(value)
     return value
+
+
+class Names(Protocol):
+    """Under which names functions and custom gradients stand in the model that is being written."""
+
+    def rename(self, ref: FunctionRef) -> str: ...
+
+    def gradient_name(self, key: bytes) -> bytes: ...
+
+    def loaded_gradient_name(self, name: bytes, library: Any) -> bytes: ...
 
 
 def serialize_attr(value: Any, out: Any, rename: Callable[[FunctionRef], str] | None = None, dtype: int | None = None) -> None:
@@ -297,11 +310,18 @@ def deserialize_library(library_def: Any, where: str = "library") -> FunctionLib
     return library
 
 
-# Ops that make or find a resource by name: two loads of one model must not share it.
-_NAMED_RESOURCES = frozenset(
-    "HashTable HashTableV2 MutableHashTable MutableHashTableV2 MutableDenseHashTable MutableDenseHashTableV2 "
-    "MutableHashTableOfTensors MutableHashTableOfTensorsV2 VarHandleOp".split()
+def gradient_key(name: bytes, library: Any) -> bytes:
+    """The name, in this process, of a custom gradient that functions of a loaded library know as `name`."""
+    return name + getattr(library, "gradient_suffix", b"")
+
+
+# Ops that make a table that is filled by calls
+MUTABLE_TABLES = frozenset(
+    "MutableHashTable MutableHashTableV2 MutableDenseHashTable MutableDenseHashTableV2 MutableHashTableOfTensors "
+    "MutableHashTableOfTensorsV2".split()
 )
+# Ops that make or find a resource by name: two loads of one model must not share it.
+_NAMED_RESOURCES = MUTABLE_TABLES | {"HashTable", "HashTableV2", "VarHandleOp"}
 
 
 def _filled(value: Any, given: Mapping[str, Any], where: str) -> Any:
@@ -395,7 +415,7 @@ def deserialize_function(
         if op_name in _NAMED_RESOURCES and attrs.get("shared_name"):
             attrs["shared_name"] += b"_load_" + str(library.uid).encode()  # type: ignore[attr-defined]
         if "_gradient_op_type" in attrs:
-            attrs["_gradient_op_type"] += getattr(library, "gradient_suffix", b"")
+            attrs["_gradient_op_type"] = gradient_key(attrs["_gradient_op_type"], library)
         schema = record.schema
         try:
             dtypes = schema.output_dtypes(attrs)
@@ -551,11 +571,11 @@ def deserialize_graph(graph_def: Any, library: FunctionLibrary, where: str = "gr
 # -- functions: writing ----------------------------------------------------------------------------------------------
 
 
-def serialize_function(graph: FuncGraph, name: str, rename: Callable[[FunctionRef], str]) -> Any:
-    """The FunctionDef of `graph` under `name`; `rename` gives the names of the functions it calls."""
+def serialize_function(graph: FuncGraph, name: str, names_in_model: Names) -> Any:
+    """The FunctionDef of `graph` under `name`."""
     message = graph.extra.get("message")
     if message is not None and not graph.extra.get("changed"):
-        return _renamed(message, name, graph, rename)
+        return _renamed(message, name, graph, names_in_model)
     out = protos.FunctionDef()
     out.signature.name = name
     taken: dict[str, int] = {}
@@ -595,7 +615,7 @@ def serialize_function(graph: FuncGraph, name: str, rename: Callable[[FunctionRe
             m.input.append(names[id(t)])
         for c in dict.fromkeys(node.control_inputs):
             m.input.append("^" + node_names[id(c)])
-        serialize_node_attrs(node, m, rename)
+        serialize_node_attrs(node, m, names_in_model)
     taken = {}
     for t in graph.outputs:
         arg = out.signature.output_arg.add(name=_argument(t.node.name, taken), type=t.dtype.number)
@@ -615,21 +635,24 @@ def serialize_function(graph: FuncGraph, name: str, rename: Callable[[FunctionRe
     for t in graph.inputs:
         shapes.shape.append(_shape_proto(t.shape))
     for key, value in graph.attrs.items():
-        serialize_attr(value, out.attr[key], rename)
+        serialize_attr(value, out.attr[key], names_in_model.rename)
     return out
 
 
-def serialize_node_attrs(node: Node, m: Any, rename: Callable[[FunctionRef], str]) -> None:
+def serialize_node_attrs(node: Node, m: Any, names: Names) -> None:
     """Attrs that are not at their default, as TensorFlow strips them."""
     schema = registry.get_op(node.op).schema
     for key, value in node.attrs.items():
+        if key == "_gradient_op_type" and isinstance(value, bytes):
+            m.attr[key].s = names.gradient_name(value)
+            continue
         spec = schema.attrs.get(key)
         if spec is not None and spec.has_default and _equal(spec.default, value):
             continue
         dtype = None
         if isinstance(value, np.ndarray):
             dtype = node.attrs["dtype"].number if "dtype" in node.attrs else None
-        serialize_attr(value, m.attr[key], rename, dtype)
+        serialize_attr(value, m.attr[key], names.rename, dtype)
         m.attr[key].SetInParent()
 
 
@@ -675,19 +698,22 @@ def flat_tensor_name(graph: FuncGraph, tensor: Any) -> str:
     return f"{tensor.node.name}:{tensor.index}"
 
 
-def _renamed(message: Any, name: str, graph: FuncGraph, rename: Callable[[FunctionRef], str]) -> Any:
-    """A copy of a function's message under another name, with the functions that it refers to renamed."""
+def _renamed(message: Any, name: str, graph: FuncGraph, names: Names) -> Any:
+    """A copy of a function's message under another name, with the functions and custom gradients that it names renamed."""
     out = protos.FunctionDef()
     out.CopyFrom(message)
     out.signature.name = name
     library = graph.library
 
     def new_name(old: str) -> str:
-        return rename(FunctionRef(old, library))
+        return names.rename(FunctionRef(old, library))
 
     for n in out.node_def:
         if library is not None and n.op in library and registry.find_op(n.op) is None:
             n.op = new_name(n.op)
+        if "_gradient_op_type" in n.attr:
+            attr = n.attr["_gradient_op_type"]
+            attr.s = names.loaded_gradient_name(attr.s, library)
         _rename_refs(n.attr, new_name)
     _rename_refs(out.attr, new_name)
     return out

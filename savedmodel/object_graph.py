@@ -13,7 +13,7 @@ import numpy as np
 
 from savedmodel import trackable
 from savedmodel.errors import NotSavableError
-from savedmodel.revive import Asset, RestoredResource, RestoredTuple
+from savedmodel.revive import Asset, LazyHandle, RestoredResource, RestoredTuple
 from savedmodel.signature import SignatureMap
 from tracer.functions import ConcreteFunction, Function, FunctionSpec, trace_function
 from tracer.lookup import AssetPath, LookupInterface
@@ -85,6 +85,8 @@ class ObjectGraph:
     Attributes:
         nodes: objects by node id. paths: for each, the names that lead to it from the root.
         children: for each, (name, node id) pairs. slots: for each, (variable id, slot name, slot variable id) triples.
+        saveables: node id → name → (save function's id, restore function's id), for objects with state that is no variable.
+        saver_functions: the ids of those functions, which come last.
     """
 
     def __init__(
@@ -97,8 +99,10 @@ class ObjectGraph:
         self.slots: list[list[tuple[int, str, int]]] = []
         self.ids: dict[int, int] = {id(root): 0}
         self.cache: dict[Any, Any] = {} if cache is None else cache
+        self.saveables: dict[int, dict[str, tuple[int, int]]] = {}
+        self.saver_functions: set[int] = set()
         self._constants: dict[int, Constant] = {}
-        self._tensor_owner: dict[int, int] = {}
+        self._owners: dict[int, int] | None = None
         i = 0
         while i < len(self.nodes):
             obj = self.nodes[i]
@@ -108,11 +112,6 @@ class ObjectGraph:
             self.children.append(mine)
             i += 1
         self._add_slots()
-        for i, obj in enumerate(self.nodes):
-            if isinstance(obj, Asset):
-                self._tensor_owner[id(obj.asset_path)] = i
-            elif isinstance(obj, Constant):
-                self._tensor_owner[id(obj.tensor)] = i
 
     def _add(self, obj: Any, path: tuple[str, ...]) -> int:
         key = id(obj)
@@ -122,6 +121,18 @@ class ObjectGraph:
             self.nodes.append(obj)
             self.paths.append(path)
         return found
+
+    def add_saver(self, i: int, name: str, save: ConcreteFunction, restore: ConcreteFunction) -> None:
+        """Add the functions that save and restore the state `name` of node `i`."""
+        ids = []
+        for function in (save, restore):
+            new = self._add(function, (*self.paths[i], name))
+            if new == len(self.children):
+                self.children.append([])
+                self.slots.append([])
+            ids.append(new)
+        self.saver_functions.update(ids)
+        self.saveables.setdefault(i, {})[name] = (ids[0], ids[1])
 
     def _children_of(self, obj: Any, extra: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
         try:
@@ -205,27 +216,32 @@ class ObjectGraph:
 
     def node_of_capture(self, tensor: Any) -> int | None:
         """The node that a captured tensor stands for, or None where nothing tracked holds it."""
-        found = self._tensor_owner.get(id(tensor))
+        if self._owners is None:
+            self._owners = self._index_owners()
+        found = self._owners.get(id(tensor))
         if found is None and isinstance(tensor, AssetPath):
             found = self.ids.get(id(tensor.asset))
-        if found is not None:
-            return found
-        value = getattr(tensor, "_value", None)
-        owner = getattr(value, "owner", None)
-        if owner is not None:
-            variable = owner()
-            found = self.ids.get(id(variable)) if variable is not None else None
-            if found is not None:
-                return found
+        if found is None and isinstance(tensor, LazyHandle):
+            found = self.ids.get(id(tensor.owner))
+        if found is None and isinstance(tensor, EagerTensor) and tensor.dtype.kind == "r":
+            found = self._owners.get(id(tensor._value))
+        return found
+
+    def _index_owners(self) -> dict[int, int]:
+        """Node ids by the identity of what functions capture: tensors, and the resources behind handles."""
+        owners: dict[int, int] = {}
         for i, obj in enumerate(self.nodes):
-            if isinstance(obj, (LookupInterface, RestoredResource)):
-                handle = obj.resource_handle
-                if handle is tensor or getattr(handle, "_value", self) is value:
-                    self._tensor_owner[id(tensor)] = i
-                    return i
-            elif isinstance(obj, Variable) and obj._resource is value:
-                return i
-        return None
+            if isinstance(obj, Asset):
+                owners[id(obj.asset_path)] = i
+            elif isinstance(obj, Constant):
+                owners[id(obj.tensor)] = i
+            elif isinstance(obj, Variable):
+                owners[id(obj._resource)] = i
+            elif isinstance(obj, (LookupInterface, RestoredResource)):
+                handle = obj.made_handle if isinstance(obj, RestoredResource) else obj._resource_handle_value
+                if handle is not None:
+                    owners[id(handle)] = owners[id(handle._value)] = i
+        return owners
 
     # -- messages ----------------------------------------------------------------------------------------------------
 

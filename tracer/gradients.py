@@ -182,6 +182,11 @@ def register_custom_gradient(name: bytes, rule: Callable[..., Any]) -> None:
     _CUSTOM[name] = rule
 
 
+def unregister_custom_gradient(name: bytes) -> None:
+    """Forget the rule registered under `name`."""
+    _CUSTOM.pop(name, None)
+
+
 def custom_gradient_rule(name: bytes) -> Callable[..., Any]:
     """The rule registered under `name`.
 
@@ -234,7 +239,9 @@ def _run_custom(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         tape.variable_accessed(v)
     for v in variables_in_args:
         tape.variable_accessed(v)
-    inputs = [a.handle if getattr(a, "_is_variable", False) else a for a in inner_args] + [v.handle for v in variables]
+    # In a graph, IdentityN passes tensors only: variables stand there by their values, as in TensorFlow's files.
+    read = _value_of if in_graph else _handle_of
+    inputs = [read(a) for a in (*inner_args, *variables)]
 
     def backward(*grads: Any) -> list[Any]:
         dense = [None if g is None else densify(g) for g in grads[: len(flat_result)]]
@@ -267,6 +274,14 @@ def _run_custom(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     return nest.pack_sequence_as(result, outputs, expand_composites=True)
 
 
+def _handle_of(a: Any) -> Any:
+    return a.handle if getattr(a, "_is_variable", False) else a
+
+
+def _value_of(a: Any) -> Any:
+    return dispatch.call("ReadVariableOp", a.handle, dtype=a.dtype) if getattr(a, "_is_variable", False) else a
+
+
 def _identity(a: Any) -> Any:
     if getattr(a, "_is_variable", False):
         return a
@@ -276,7 +291,6 @@ def _identity(a: Any) -> Any:
 def _custom_node(results: Sequence[Any], inputs: Sequence[Any], backward: Callable[..., Any], args: Sequence[Any]) -> list[Any]:
     """TensorFlow's form: an IdentityN over results and inputs whose attr names the gradient."""
     name = f"CustomGradient-{next_uid()}".encode()
-    # Resources cannot pass through IdentityN's gradient as tensors; variables are handed over by handle.
     joined = [*results, *inputs]
     register_custom_gradient(name, _NodeRule(backward, len(results), len(inputs)))
     op = registry.get_op("IdentityN")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 
 @dataclass
 class Case:
@@ -221,3 +223,34 @@ PREPROCESSING = [
     C("RandomWidth", {"factor": 0.3, "seed": 1}, _PHOTO, gradients=False, tolerance=1e-5),
 ]
 CASES += PREPROCESSING
+
+CASES += [
+    C(f"LocallyConnected{n}D", {"filters": 3, "kernel_size": 2, **kw}, _SEQ if n == 1 else (2, 5, 4, 3), tolerance=1e-5)
+    for n in (1, 2)
+    for kw in (
+        {"strides": 2, "activation": "relu"},
+        {"data_format": "channels_first"},
+        {"implementation": 2, "padding": "same"},
+        {"implementation": 2, "data_format": "channels_first"},
+        {"implementation": 3, "padding": "same"},
+        {"implementation": 3, "data_format": "channels_first"},
+    )
+]
+_SELF_ATTENTION = {"value": np.linspace(-1, 1, 2 * 6 * 3).reshape(2, 6, 3).astype("float32")}
+CASES += [
+    C("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, **kw}, _SEQ, call=call, tolerance=1e-5)
+    for kw, call in (
+        ({}, _SELF_ATTENTION),
+        ({"value_dim": 5, "dropout": 0.3, "output_shape": 7, "use_bias": False}, _SELF_ATTENTION),
+        ({}, {**_SELF_ATTENTION, "return_attention_scores": True}),
+        ({"kernel_regularizer": "l2"}, {**_SELF_ATTENTION, "use_causal_mask": True}),
+        ({}, {**_SELF_ATTENTION, "attention_mask": np.arange(60).reshape(2, 5, 6) % 4 > 0}),
+    )
+]
+CASES += [
+    C("SpectralNormalization", {"layer": lambda m: m.Dense(3)}),
+    C("SpectralNormalization", {"layer": lambda m: m.Conv2D(3, 2), "power_iterations": 2}, _IMAGE, tolerance=1e-5),
+    C("LSTMCell", {"units": 3}, (2, 4), call={"states": [np.ones((2, 3), "float32")] * 2}, tolerance=5e-6),
+    C("GRUCell", {"units": 3, "reset_after": False}, (2, 4), call={"states": [np.ones((2, 3), "float32")]}, tolerance=5e-6),
+    C("SimpleRNNCell", {"units": 3}, (2, 4), call={"states": [np.ones((2, 3), "float32")]}, tolerance=5e-6),
+]

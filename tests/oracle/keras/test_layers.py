@@ -64,7 +64,7 @@ class Run:
         arrays = [library.constant(a) for a in _arrays(case)]
         self.inputs = arrays if isinstance(case.inputs, list) else arrays[0]
         self.flat = arrays
-        self.call = dict(case.call)
+        self.call = nest.map_structure(lambda v: library.constant(v) if isinstance(v, np.ndarray) else v, dict(case.call))
         if case.mask:
             mask = np.ones(case.mask, bool)
             mask[0, -2:] = False
@@ -164,8 +164,8 @@ def _static(value: Any) -> Any:
     return [tuple(real.TensorShape(s).as_list()) for s in (value if isinstance(value, list) else [value])]
 
 
-# Keras's own HashedCrossing fails on shapes.
-_SHAPED = [c for c in CASES if c.dtype != "string" and c.name != "HashedCrossing"]
+# Keras's own HashedCrossing fails on shapes, MultiHeadAttention asks for two, and cells for none.
+_SHAPED = [c for c in CASES if c.dtype != "string" and c.name not in ("HashedCrossing", "MultiHeadAttention") and "Cell" not in c.name]
 
 
 @pytest.mark.parametrize("case", _SHAPED, ids=lambda c: c.id)

@@ -41,6 +41,7 @@ __all__ = [
     "MissingKernelError",
     "MissingTensorError",
     "ModelNotFoundError",
+    "NoSuchTagsError",
     "NotSavableError",
     "OutOfRangeError",
     "RefusedOpError",
@@ -59,6 +60,10 @@ __all__ = [
 
 class ModelNotFoundError(SavedModelError, OSError):
     """There is no model at the path, or it is not one."""
+
+
+class NoSuchTagsError(FormatError, RuntimeError):
+    """The model has no meta graph with the tags that were asked for."""
 
 
 class NotSavableError(SavedModelError, ValueError):

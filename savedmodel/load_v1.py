@@ -513,7 +513,7 @@ class _V1Loader:
                 feeds.append(found.outputs[0] if isinstance(found, Node) else found)
         outputs = {name: signature.outputs[name] for name in sorted(signature.outputs)}
         function = make_function(self.state, feeds, outputs, f"signature_{key}")
-        specs = {n: _spec_of(t, t.node.name) for n, t in zip(names, feeds, strict=True)}
+        specs = {n: _spec_of(t, n) for n, t in zip(names, feeds, strict=True)}
         function.structured_input_signature = ((), specs)
         function._arg_keywords = names
         function._num_positional_args = 1 if len(names) == 1 else 0

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from savedmodel.errors import DataLossError, FormatError, ModelNotFoundError, TooLargeError
+from savedmodel.errors import DataLossError, FormatError, ModelNotFoundError, NoSuchTagsError, TooLargeError
 from savedmodel.format import fingerprint as fingerprints
 from savedmodel.format import protos, v1_checkpoint, wire
 
@@ -229,7 +229,7 @@ class SavedModelReader:
         for graph in graphs:
             if set(graph.meta_info_def.tags) == wanted:
                 return graph
-        raise FormatError(
+        raise NoSuchTagsError(
             f"{self.path}: MetaGraphDef associated with tags {sorted(wanted)} could not be found in SavedModel, with available tags "
             f"'{available}'. To inspect the available tag sets, run `savedmodel show {self.path} --all`."
         )

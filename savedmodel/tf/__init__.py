@@ -29,6 +29,7 @@ _LOADED: dict[str, str] = {
     "zeros_initializer": "savedmodel.keras.initializers:Zeros",
 }
 _SPACES: dict[str, Any] = {
+    "compat": LazyNamespace("savedmodel.tf.compat", {"v1": "savedmodel.tf.compat_v1_names"}),
     "data": LazyNamespace(
         "savedmodel.tf.data",
         {

@@ -403,8 +403,9 @@ class Model(Training, Layer):
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
         children = super()._trackable_children(save_type, **kwargs)
-        for name in ("train_function", "test_function", "predict_function", "train_tf_function"):
-            children.pop(name, None)
+        if save_type == "savedmodel":
+            for name in ("train_function", "test_function", "predict_function", "train_tf_function"):
+                children.pop(name, None)
         return children
 
     def __copy__(self) -> Any:

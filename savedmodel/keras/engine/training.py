@@ -14,7 +14,7 @@ import numpy as np
 
 from savedmodel.keras.engine import compile_containers, data_adapter
 from savedmodel.keras.engine.base_layer import converted
-from savedmodel.trackable import no_automatic_dependency_tracking
+from savedmodel.trackable import Trackable, no_automatic_dependency_tracking
 from tracer import dispatch, nest
 from tracer.composite import RaggedTensor, SparseTensor
 from tracer.errors import InvalidArgumentError
@@ -363,6 +363,10 @@ class Training:
                     getattr(self, f"_{kind}_counter").assign_add(1)
             return outputs
 
+        if not self.run_eagerly:  # checkpoints have a node, without a value, for the function that runs batches
+            node = Trackable()
+            for name in ("train_tf_function", "train_function") if kind == "train" else (f"{kind}_function",):
+                self._tracked[name] = node
         return StepFunction(step, self.run_eagerly, f"{kind}_function", joined)
 
     def make_train_function(self, force: bool = False) -> Callable[..., Any]:

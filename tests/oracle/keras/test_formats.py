@@ -227,7 +227,7 @@ def test_files_have_the_same_layout(build: Any, tmp_path: Any) -> None:
             model.save(str(folder / "m.h5"))
             with h5py.File(folder / "m.h5") as file:
                 tree["m.h5"] = _tree(file)
-                tree["config"] = json.loads(file.attrs["model_config"])
+                tree["config"] = json.loads(file.attrs["model_config"].replace('{"name": null}', "{}"))
         trees.append(tree)
         lists.append(list_variables(str(folder / "c")))
     for key in trees[1]:

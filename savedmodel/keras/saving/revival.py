@@ -421,6 +421,9 @@ class _Revival:
     # -- finishing ---------------------------------------------------------------------------------------------------
 
     def _finish_layers(self) -> None:
+        for i in self.by_config:
+            if i in self.presets and hasattr(self.presets[i][0], "_adopt_table"):
+                self._fill_table(i, self.presets[i][0])
         for i, (kind, _) in self.records.items():
             if kind == "metric" or i not in self.presets:
                 continue
@@ -431,8 +434,6 @@ class _Revival:
                 self._finish_revived(i, obj)
 
     def _finish_config(self, i: int, obj: Any) -> None:
-        if hasattr(obj, "_adopt_table"):
-            self._fill_table(i, obj)
         api = self.states.get(i)
         states = getattr(api, "states", None) if api is not None else None
         if states is not None and getattr(obj, "stateful", False) and hasattr(obj, "cell"):

@@ -50,7 +50,7 @@ class MainGraph:
     def __init__(self, objects: ObjectGraph, meta: Any, node_of: Callable[[ConcreteFunction, int], int]):
         self.objects = objects
         self.meta = meta
-        self.graph = FuncGraph("main")
+        self.graph = _UnorderedGraph("main")
         self.assets: list[tuple[str, str]] = []
         self.asset_index: dict[int, int] = {}
         self.constant_names: dict[int, str] = {}
@@ -231,6 +231,13 @@ class MainGraph:
         saver.save_tensor_name = f"{calls[0].name}:0"
         saver.restore_op_name = calls[1].name
         saver.version = protos.SaverDef.V2
+
+
+class _UnorderedGraph(FuncGraph):
+    """A graph whose nodes run only when they are asked for: one signature must not wait for the effects of another."""
+
+    def _order(self, node: Any, schema: Any) -> None:
+        """Effects are not ordered."""
 
 
 def _call_node(main: FuncGraph, graph: FuncGraph, inputs: Sequence[Any]) -> Any:

@@ -29,10 +29,14 @@ _NAMES: dict[str, Any] = {
             "serialize_keras_object": f"{_SERIALIZATION}:legacy_serialize_keras_object",
         },
     ),
+    "normalize": f"{_K}.utils.arrays:normalize",
     "pack_x_y_sample_weight": f"{_K}.engine.data_adapter:pack_x_y_sample_weight",
+    "pad_sequences": f"{_K}.utils.arrays:pad_sequences",
     "register_keras_serializable": f"{_REGISTRATION}:register_keras_serializable",
     "serialize_keras_object": f"{_SERIALIZATION}:serialize_keras_object",
     "set_random_seed": f"{_K}.utils.random_seed:set_random_seed",
+    "to_categorical": f"{_K}.utils.arrays:to_categorical",
+    "to_ordinal": f"{_K}.utils.arrays:to_ordinal",
     "unpack_x_y_sample_weight": f"{_K}.engine.data_adapter:unpack_x_y_sample_weight",
 }
 

@@ -198,6 +198,8 @@ class Program:
         with np.errstate(all="ignore"):
             return self._run_plain(values) if self._plain else self._flow(values)
 
+    nested = __call__  # what a loop or branch calls
+
     def _run_plain(self, values: Sequence[Any]) -> list[Any]:
         have: dict[int, Any] = {id(t): v for t, v in zip(self.feeds, values, strict=True)}
         fed = set(have)
@@ -408,6 +410,9 @@ class _Outputs:
 
     def __call__(self, *values: Any) -> list[Any]:
         return self.program(*values)[: self.count]
+
+
+    nested = __call__
 
 
 _PROGRAMS: weakref.WeakKeyDictionary[Any, dict[Any, Program]] = weakref.WeakKeyDictionary()

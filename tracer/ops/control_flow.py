@@ -6,6 +6,7 @@ does, so a rule here may change the graph that holds the forward node.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,7 +112,7 @@ def _if_kernel(attrs: dict[str, Any]) -> Any:
     branches = _lazy(attrs["then_branch"]), _lazy(attrs["else_branch"])
 
     def run(cond: Any, *args: Any) -> Any:
-        return branches[0 if truth(cond) else 1]()(*args)
+        return branches[0 if truth(cond) else 1]().nested(*args)
 
     return run
 
@@ -153,7 +154,7 @@ def _case_kernel(attrs: dict[str, Any]) -> Any:
 
     def run(index: Any, *args: Any) -> Any:
         i = int(index)
-        return branches[i if 0 <= i < len(branches) else -1]()(*args)
+        return branches[i if 0 <= i < len(branches) else -1]().nested(*args)
 
     return run
 
@@ -362,14 +363,9 @@ _MAX_ITERATIONS = 2**62
 
 
 def _while_kernel(attrs: dict[str, Any]) -> Any:
-    cond, body = prepare(attrs["cond"].graph), prepare(attrs["body"].graph)
-
-    def run(*values: Any) -> Any:
-        while truth(cond(*values)[0]):
-            values = body(*values)
-        return values
-
-    return run
+    cond, body = attrs["cond"].graph, attrs["body"].graph
+    loops = importlib.import_module("tracer.exec.loops")
+    return loops.while_loop(prepare(cond), prepare(body), lambda: loops.hoist_products(body), truth)
 
 
 def _while_infer(ctx: Any) -> Any:
@@ -570,7 +566,7 @@ def _(attrs: dict[str, Any]) -> Any:
         if int(delta) == 0:
             raise OutOfRangeError("For: delta must not be zero")
         for i in range(int(start), int(limit), int(delta)):
-            values = body(np.array(i, np.int32), *values)
+            values = body.nested(np.array(i, np.int32), *values)
         return values
 
     return run

@@ -88,6 +88,6 @@ def test_metric_equals_keras(name: str, kwargs: dict[str, Any], arguments: tuple
     for a, b in zip(theirs.weights, ours.weights, strict=True):
         np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-5, atol=1e-5, err_msg=a.name)
     configs = [{k: v for k, v in m.get_config().items() if k != "name"} for m in (theirs, ours)]
-    assert configs[0] == configs[1]
+    np.testing.assert_equal(configs[1], configs[0])
     ours.reset_state()
     assert not any(w.numpy().any() for w in ours.weights)

@@ -450,9 +450,12 @@ class _Revival:
         """The vocabulary of a rebuilt layer, by the functions of its table."""
         for child in self.nodes[i].children:
             if child.local_name == "lookup_table":
-                functions = {c.local_name: self.loader.objects[c.node_id] for c in self.nodes[child.node_id].children}
-                if "_initialize" in functions:
-                    obj._adopt_table(functions.get("_create_resource"), functions["_initialize"])
+                found = {c.local_name: c.node_id for c in self.nodes[child.node_id].children}
+                files = self.nodes[found["_initializer"]].children if "_initializer" in found else ()
+                if "_initialize" in found:
+                    create = self.loader.objects[found["_create_resource"]] if "_create_resource" in found else None
+                    assets = {c.local_name: self.loader.objects[c.node_id] for c in files}
+                    obj._adopt_table(create, self.loader.objects[found["_initialize"]], assets)
 
     def _finish_revived(self, i: int, obj: Any) -> None:
         obj.built = True

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from savedmodel import io_ops
 from savedmodel.keras.layers.preprocessing.base import PreprocessingLayer, checked_choice
 from savedmodel.keras.layers.preprocessing.categorical import check_integer_output
 from savedmodel.keras.layers.preprocessing.encoding import (
@@ -34,6 +35,7 @@ from tracer.lookup import (
     TableInitializerBase,
     TextFileIndex,
     TextFileInitializer,
+    set_text_file_reader,
 )
 from tracer.public import tf
 from tracer.shapes import TensorShape
@@ -45,7 +47,14 @@ __all__ = ["IndexLookup"]
 
 
 class _Empty(TableInitializerBase):
-    """Leaves a table empty."""
+    """Leaves a table empty. `files` are the assets of the function that fills it in its stead, where a loaded model has one."""
+
+    def __init__(self, key_dtype: Any, value_dtype: Any):
+        super().__init__(key_dtype, value_dtype)
+        self.files: dict[str, Any] = {}
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        return dict(self.files)
 
     def initialize(self, table: Any) -> None:
         return None
@@ -135,8 +144,10 @@ class IndexLookup(PreprocessingLayer):
             self._mask_key = convert_to_tensor(mask_key, self._key_dtype)
             self._mask_value = convert_to_tensor(mask_value, self._value_dtype)
         if output_mode == TF_IDF:
+            # A known size of the vocabulary fits the vectors of a model that is rebuilt before its vocabulary is there.
+            known = self.max_tokens if pad_to_max_tokens else self._frozen_vocab_size
             self.idf_weights = Variable(
-                [0] * self._token_start_index(), shape=TensorShape([None]), dtype=as_dtype(self.compute_dtype), trainable=False
+                [0] * (self._token_start_index() if known is None else known), shape=TensorShape([None]), dtype=as_dtype(self.compute_dtype), trainable=False
             )
             self._set_idf_constant()
         if vocabulary is not None:
@@ -292,6 +303,7 @@ class IndexLookup(PreprocessingLayer):
             return StaticHashTable(KeyValueTensorInitializer(keys, values, self._key_dtype, self._value_dtype), self._default_value)
 
     def _table_of_file(self, path: str) -> StaticHashTable:
+        set_text_file_reader(io_ops.read_asset)
         columns = (TextFileIndex.WHOLE_LINE, TextFileIndex.LINE_NUMBER)
         key, value = reversed(columns) if self.invert else columns
         with dispatch.init_scope():
@@ -454,12 +466,13 @@ class IndexLookup(PreprocessingLayer):
         tokens: list[Any] = lines if self._is_text else [int(line) for line in lines]
         self.set_vocabulary(tokens, idf_weights=False if self.output_mode == TF_IDF else None)
 
-    def _adopt_table(self, create: Any, initialize: Any) -> None:
+    def _adopt_table(self, create: Any, initialize: Any, files: dict[str, Any]) -> None:
         """Fill the table as a loaded model says, with its own functions; a later save writes them again."""
         table = self.lookup_table
         if create is not None:
             table._create_resource = create
         table._initialize = initialize
+        table._initializer.files = files
         initialize()
 
 

@@ -21,7 +21,7 @@ from tracer import infer, lookup
 from tracer.dispatch import raw
 from tracer.errors import RefusedOpError
 from tracer.registry import op
-from tracer.shapes import TensorShape, unknown_shape
+from tracer.shapes import TensorShape
 
 __all__ = ["allow_files", "matching_files", "read_asset", "read_file", "write_file"]
 
@@ -212,16 +212,3 @@ def write_file(filename: Any, contents: Any, name: str | None = None) -> Any:
 def matching_files(pattern: Any, name: str | None = None) -> Any:
     """The files that match one of the shell patterns, sorted."""
     return raw.MatchingFiles(pattern, name=name)
-
-
-# -- ops that run foreign code: named, so that a refusal can say what they are ---------------------------------------
-
-for _line in (
-    "PyFunc(input: Tin) -> (output: Tout) !stateful; token: string; Tin: list(type) >= 0; Tout: list(type) >= 0",
-    "PyFuncStateless(input: Tin) -> (output: Tout); token: string; Tin: list(type) >= 0; Tout: list(type) >= 0",
-    "EagerPyFunc(input: Tin) -> (output: Tout) !stateful; token: string; is_async: bool = false; Tin: list(type) >= 0; Tout: list(type) >= 0",
-):
-    _record = op(_line).not_differentiable()
-    _record.infer(lambda ctx: [unknown_shape()] * len(ctx.output_dtypes))
-    _record.no_kernel = "it calls a Python function that is not in the model; save the model with TensorFlow ops in its place"
-

@@ -48,6 +48,21 @@ class _Memory:
 
     def __init__(self, contents: Mapping[str, bytes]):
         self.contents = dict(contents)
+        self._folder: Any = None  # a TemporaryDirectory, once something needed a path
+
+    def on_disk(self, name: str) -> str:
+        """The path of a copy of the file on disk, which lives as long as this object; `name` itself where there is no such file."""
+        if name not in self.contents:
+            return name
+        if self._folder is None:
+            import tempfile
+
+            self._folder = tempfile.TemporaryDirectory(prefix="savedmodel-")
+        path = Path(self._folder.name, *PurePosixPath(name).parts)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.contents[name])
+        return str(path)
 
     def exists(self, name: str) -> bool:
         return name in self.contents
@@ -308,8 +323,14 @@ class SavedModelReader:
         return [a.filename for a in self.message.meta_graphs[0].asset_file_def]
 
     def asset_path(self, name: str) -> str:
-        """Where the asset lies. Raises FormatError for a name that leads out of the model."""
+        """Where the asset lies; out of an archive it is copied to a temporary folder that lives as long as this reader.
+
+        Raises:
+            FormatError: the name leads out of the model.
+        """
         _safe_name(name, self.path)
+        if isinstance(self.source, _Memory):
+            return self.source.on_disk(f"assets/{name}")
         return self.source.path(f"assets/{name}")
 
     @cached_property

@@ -7,6 +7,7 @@ needs. Control flow inside is handled by the gradient rules of its ops, which ex
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import weakref
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from tracer.errors import InvalidArgumentError, MissingGradientError
 from tracer.ir.graph import topological_order
 from tracer.tape import Record, densify, sweep
 from tracer.tensor import convert_to_tensor
-from tracer.tracing import FuncGraph, copy_func_graph, next_uid, trace_into
+from tracer.tracing import CALL_OPS, FuncGraph, copy_func_graph, next_uid, trace_into
 
 __all__ = ["ForwardBackward", "custom_gradient", "forward_backward", "gradients", "stop_gradient"]
 
@@ -115,6 +116,37 @@ def forward_backward(graph: FuncGraph) -> ForwardBackward:
     return pair
 
 
+def flows(graph: FuncGraph) -> bool:
+    """Whether a function, or one that it calls, branches and loops by Switch, Merge and frames (TensorFlow 1)."""
+    found = graph.extra.get("flows")
+    if found is None:
+        graph.extra["flows"] = False  # a function that calls itself has nothing new to say
+        found = graph.extra["flows"] = any(
+            n.op in ("Switch", "Merge", "Enter") or (n.op in CALL_OPS and any(flows(g) for g in FuncGraph._callees(n))) for n in graph
+        )
+    return found
+
+
+def _call_flowing(
+    graph: FuncGraph, inputs: Sequence[Any], call: Callable[[FuncGraph, Sequence[Any]], list[Any]], tapes: Sequence[Any]
+) -> list[Any]:
+    """Call a function with the control flow of TensorFlow 1 under tapes: op by op, or, while tracing, without a gradient."""
+    if dispatch.context.graph is None:
+        return importlib.import_module("tracer.exec.eager_flow").run_under_tapes(graph, inputs)
+    with tape.stop_recording():
+        outputs = call(graph, inputs)
+
+    def refuse(*grads: Any) -> list[Any]:
+        raise MissingGradientError(
+            f"function {graph.name}: it loops and branches by Switch and Merge (TensorFlow 1), which have gradients only where they run; "
+            f"call it outside of tf.function, under tf.GradientTape"
+        )
+
+    for t in tapes:
+        t.record(None, inputs, outputs, {}, refuse)
+    return outputs
+
+
 def call_with_gradient(
     graph: FuncGraph, inputs: Sequence[Any], call: Callable[[FuncGraph, Sequence[Any]], list[Any]], tapes: Sequence[Any]
 ) -> list[Any]:
@@ -122,6 +154,8 @@ def call_with_gradient(
 
     With several tapes listening, the forward graph also returns what the gradients of gradients need.
     """
+    if flows(graph):
+        return _call_flowing(graph, inputs, call, tapes)
     pair = forward_backward(graph)
     chain = [pair]
     for _ in tapes[1:]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,25 @@ def test_gradients_pass_through_reference_variables() -> None:
     dx, dw = tape.gradient(y, [x, w])
     np.testing.assert_allclose(dx, w.numpy().sum(1)[None], rtol=1e-6)
     np.testing.assert_allclose(dw, [[1.0] * 3, [2.0] * 3])
+
+
+def test_gradients_pass_through_old_loops_and_branches() -> None:
+    loaded = savedmodel.load(GOLDEN / "while_loop")
+    (scale,) = loaded.variables
+    x = tf.constant([1.0, -2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        out = loaded.signatures["serving_default"](x=x, n=tf.constant(4))
+        loss = tf.reduce_sum(out["y"]) + tf.reduce_sum(out["squares"])
+    dx, ds = tape.gradient(loss, [x, scale])
+    np.testing.assert_allclose(dx, [1.5**4 + 2, 1.5**4 - 1])  # y = x s⁴ + s² + 3s; squares: x² or -x
+    np.testing.assert_allclose(ds, sum(4 * v * 1.5**3 + 2 * 1.5 + 3 for v in (1, -2)))
+
+
+def test_archives_bring_their_assets(tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "model"), "zip", GOLDEN, "table")
+    loaded = savedmodel.load(Path(archive).read_bytes())
+    assert loaded.signatures["index"](tf.constant(["blue"]))["ids"].numpy() == [2]
 
 
 def test_signatures_describe_themselves() -> None:

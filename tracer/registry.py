@@ -50,7 +50,7 @@ class Op:
 
     __slots__ = (
         "_bound", "_schema", "allows_python", "gradient_fn", "infer_fn", "kernel_attrs", "kernel_fn", "module", "name",
-        "no_gradient", "no_kernel", "prepare_fn", "text",
+        "no_gradient", "no_kernel", "prepare_fn", "short", "text",
     )  # fmt: skip
 
     def __init__(self, text: str, module: str = ""):
@@ -67,6 +67,8 @@ class Op:
         self.no_kernel = ""
         self.allows_python = False
         self._bound: dict[Any, Callable[..., Any]] = {}
+        # dtype → (inputs, kernel, output dtype): eager calls that dispatch need not bind again
+        self.short: dict[Any, tuple[int, Callable[..., Any], Any]] = {}
 
     @property
     def schema(self) -> OpSchema:
@@ -83,11 +85,15 @@ class Op:
         """Attach the NumPy kernel."""
         self.kernel_fn = fn
         self.kernel_attrs = _keyword_only(fn)
+        self._bound.clear()
+        self.short.clear()
         return fn
 
     def prepare(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Attach a kernel factory: `fn(attrs) -> kernel`, with all attrs present."""
         self.prepare_fn = fn
+        self._bound.clear()
+        self.short.clear()
         return fn
 
     def gradient(self, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -216,7 +222,7 @@ def attr_kinds(name: str) -> dict[str, str] | None:
         try:
             from tracer.ops.attr_index import ATTRS
         except ImportError:
-            ATTRS = {}  # noqa: N806
+            ATTRS = {}
         line = ATTRS.get(name)
         if line is not None:
             return {k: _KIND_WORDS[letter] for k, _, letter in (item.partition(":") for item in line.split())}

@@ -58,7 +58,7 @@ def _binary(name: str, x: Any, y: Any) -> Any:
         if getattr(type(y), "_overrides_tensor_operators", False):
             raise NotATensorError(f"operand of {type(y).__name__} handles the operator itself")
         y = convert_to_tensor(y, x.dtype.base_dtype)
-    if x.dtype.base_dtype != y.dtype.base_dtype:
+    if x.dtype is not y.dtype and x.dtype.base_dtype != y.dtype.base_dtype:
         raise DTypeError(
             f"cannot compute {name} as input #1(zero-based) was expected to be a {x.dtype.base_dtype.name} tensor "
             f"but is a {y.dtype.base_dtype.name} tensor; cast one of them with tf.cast"

@@ -30,7 +30,7 @@ def bind(step: Step) -> Any:
 
 def conform(value: Any, dtype: Any) -> Any:
     """A kernel's result as an array of the dtype that the op promises."""
-    if dtype == object:
+    if dtype.hasobject:
         if isinstance(value, np.ndarray):
             return value
         out = np.empty((), object)

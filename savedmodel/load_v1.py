@@ -23,7 +23,7 @@ from savedmodel.revive import Asset, RestoredResource
 from savedmodel.signature import RestoredConcreteFunction, SignatureMap
 from savedmodel.structured import deserialize_type_spec
 from savedmodel.trackable import AutoTrackable
-from savedmodel.v1_graph import TABLE_INITIALIZERS, VARIABLE_OPS, GraphState, missing_ops, prune
+from savedmodel.v1_graph import TABLE_INITIALIZERS, VARIABLE_OPS, GraphState, missing_ops, needed_nodes, prune
 from tracer import dispatch, nest
 from tracer.dtypes import as_dtype
 from tracer.errors import InvalidArgumentError
@@ -39,6 +39,7 @@ __all__ = ["GraphModel", "PrunedFunction", "load_v1"]
 
 INIT_SIGNATURE = "__saved_model_init_op"
 TRAIN_SIGNATURE = "__saved_model_train_op"
+_READS = ("Restore", "RestoreSlice", "RestoreV2")  # ops that read a checkpoint
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
 
 
@@ -430,10 +431,27 @@ class _V1Loader:
                 variable, key, piece = source
                 self._set(variable, bundle, key, piece)
         if rest:
-            feeds = [self.state.element(saver.filename_tensor_name)] if saver.filename_tensor_name else []
-            run = make_function(self.state, feeds, rest, "restore")
-            with allow_files(prefix):
-                run(*[convert_to_tensor(prefix) for _ in feeds])
+            self._run_rest(rest, bundle, prefix)
+
+    def _run_rest(self, nodes: Sequence[Any], bundle: Any, prefix: Any) -> None:
+        """Run the part of the restoration that is no plain assignment (tables): with what it reads from the checkpoint given to it."""
+        feeds: list[Any] = []
+        values: list[Any] = []
+        for read in self.state.graph:
+            if read.op in _READS and all(t.node.op == "Const" for t in read.inputs[1:]):
+                for t in read.outputs:
+                    key, piece = _stored(read, t.index, self.where)
+                    if key in bundle:
+                        feeds.append(t)
+                        values.append((key, parse_shape_and_slice(piece)))
+        used = {id(t) for n in needed_nodes(nodes, feeds) for t in n.inputs}
+        picked = [(t, v) for t, v in zip(feeds, values, strict=True) if id(t) in used]
+        name = self.meta_graph.saver_def.filename_tensor_name
+        names = [self.state.element(name)] if name else []
+        run = make_function(self.state, [*(t for t, _ in picked), *names], nodes, "restore")
+        arrays = [bundle.read(key) if piece is None else bundle.read_slice(key, piece[1]) for _, (key, piece) in picked]
+        with allow_files(prefix):
+            run(*(EagerTensor(a, t.dtype) for a, (t, _) in zip(arrays, picked, strict=True)), *(convert_to_tensor(prefix) for _ in names))
 
     def _source(self, node: Any) -> tuple[Any, str, str] | None:
         """(variable, checkpoint key, slice) when `node` assigns a restored value to a variable, else None."""
@@ -445,18 +463,13 @@ class _V1Loader:
         while handle.op == "Identity":
             handle = handle.inputs[0].node
         read = value.node
-        if handle.op not in VARIABLE_OPS or read.op not in ("RestoreV2", "Restore", "RestoreSlice"):
+        if handle.op not in VARIABLE_OPS or read.op not in _READS:
             return None
-        names = [t.node for t in read.inputs[1:]]
-        if any(n.op != "Const" for n in names):
+        if any(t.node.op != "Const" for t in read.inputs[1:]):
             return None
-        texts = [n.attrs["value"].reshape(-1) for n in names]
-        k = value.index
-        if k >= len(texts[0]) or (len(texts) > 1 and k >= len(texts[1])):
-            raise FormatError(f"{self.where} > node {read.name!r}: output {k} of {len(texts[0])} tensors; the file is damaged")
-        piece = texts[1][k].decode() if len(texts) > 1 else ""
+        key, piece = _stored(read, value.index, self.where)
         self.state.handle(handle)
-        return self.state.variables[handle.name], texts[0][k].decode(), piece
+        return self.state.variables[handle.name], key, piece
 
     def _set(self, variable: Any, bundle: Any, key: str, piece: str) -> None:
         if key not in bundle:
@@ -518,6 +531,14 @@ class _V1Loader:
         function._arg_keywords = names
         function._num_positional_args = 1 if len(names) == 1 else 0
         return function
+
+
+def _stored(read: Any, k: int, where: str) -> tuple[str, str]:
+    """The checkpoint key, and the slice (empty: all of it), of output `k` of a node that reads a checkpoint."""
+    texts = [t.node.attrs["value"].reshape(-1) for t in read.inputs[1:]]
+    if any(k >= len(part) for part in texts):
+        raise FormatError(f"{where} > node {read.name!r}: output {k} of {len(texts[0])} tensors; the file is damaged")
+    return texts[0][k].decode(), texts[1][k].decode() if len(texts) > 1 else ""
 
 
 def _names_in(info: Any) -> list[str]:

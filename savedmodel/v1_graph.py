@@ -214,6 +214,26 @@ def prune(state: GraphState, feeds: Sequence[Any], fetches: Sequence[Any], name:
     return _Pruning(state, feeds, fetches, name).run()
 
 
+def needed_nodes(fetches: Sequence[Any], feeds: Sequence[Any], state: GraphState | None = None) -> list[Node]:
+    """The nodes that `fetches`, tensors or nodes, need when `feeds` are given, in graph order; not past what `state` holds."""
+    fed = {id(t) for t in feeds}
+    fed_nodes = {id(t.node) for t in feeds}
+    seen: set[int] = set()
+    found: list[Node] = []
+    stack = [f if isinstance(f, Node) else f.node for f in fetches if isinstance(f, Node) or id(f) not in fed]
+    while stack:
+        node = stack.pop()
+        if id(node) in seen or (node.op in PLACEHOLDERS and id(node) in fed_nodes):
+            continue
+        seen.add(id(node))
+        found.append(node)
+        if state is not None and (state.is_state(node) or (node.outputs and id(node.outputs[0]) in state.fixed)):
+            continue
+        stack.extend(t.node for t in node.inputs if id(t) not in fed)
+        stack.extend(node.control_inputs)
+    return sorted(found, key=lambda n: n.position)
+
+
 class _Pruning:
     def __init__(self, state: GraphState, feeds: Sequence[Any], fetches: Sequence[Any], name: str):
         self.state = state
@@ -232,7 +252,7 @@ class _Pruning:
             given = target.placeholder(t.dtype.base_dtype, shape, t.node.name, handle, t.node.name)
             target.inputs.append(given)
             self.mapping[id(t)] = given
-        nodes = self._needed()
+        nodes = needed_nodes(self.fetches, self.feeds, self.state)
         for node in nodes:
             self._make(node)
         for node in nodes:
@@ -255,30 +275,6 @@ class _Pruning:
             if not any(t.dtype is dtypes.resource for t in node.inputs):
                 target._last_stateful = node
         return target, self.captured
-
-    def _needed(self) -> list[Node]:
-        fed = set(self.mapping)
-        fed_nodes = {id(t.node) for t in self.feeds}
-        seen: set[int] = set()
-        found: list[Node] = []
-        stack: list[Node] = []
-        for f in self.fetches:
-            if isinstance(f, Node):
-                stack.append(f)
-            elif id(f) not in fed:
-                stack.append(f.node)
-        while stack:
-            node = stack.pop()
-            if id(node) in seen or (node.op in PLACEHOLDERS and id(node) in fed_nodes):
-                continue
-            seen.add(id(node))
-            found.append(node)
-            if self.state.is_state(node) or (node.outputs and id(node.outputs[0]) in self.state.fixed):
-                continue
-            stack.extend(t.node for t in node.inputs if id(t) not in fed)
-            stack.extend(node.control_inputs)
-        found.sort(key=lambda n: n.position)
-        return found
 
     # -- nodes without inputs yet ------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ so that loading and saving loses nothing.
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from tracer.dtypes import DType, as_dtype
 from tracer.errors import GraphError, SavedModelError, UnknownOpError
 from tracer.ir.attrs import FunctionLibrary, FunctionRef, Placeholder
 from tracer.ir.graph import Node
+from tracer.resources import default_manager
 from tracer.schema import OpSchema
 from tracer.shapes import TensorShape, unknown_shape
 from tracer.tracing import FuncGraph, next_uid
@@ -306,7 +308,8 @@ def deserialize_library(library_def: Any, where: str = "library") -> FunctionLib
         else:
             library.add_lazy(name, thunk(message))
     library.gradients.update((g.function_name, g.gradient_func) for g in library_def.gradient)
-    library.uid = next_uid()  # type: ignore[attr-defined]
+    library.uid = uid = next_uid()  # type: ignore[attr-defined]
+    weakref.finalize(library, default_manager.forget, f"_load_{uid}")
     return library
 
 
@@ -640,7 +643,7 @@ def serialize_function(graph: FuncGraph, name: str, names_in_model: Names) -> An
 
 
 def serialize_node_attrs(node: Node, m: Any, names: Names) -> None:
-    """Attrs that are not at their default, as TensorFlow strips them."""
+    """Attrs that are not at their default, as TensorFlow strips them, and the static shapes of the outputs."""
     schema = registry.get_op(node.op).schema
     for key, value in node.attrs.items():
         if key == "_gradient_op_type" and isinstance(value, bytes):
@@ -654,6 +657,12 @@ def serialize_node_attrs(node: Node, m: Any, names: Names) -> None:
             dtype = node.attrs["dtype"].number if "dtype" in node.attrs else None
         serialize_attr(value, m.attr[key], names.rename, dtype)
         m.attr[key].SetInParent()
+    if "_output_shapes" not in node.attrs:
+        # Readers take the shapes of calls from here: a function call has no shape inference of its own.
+        shapes = m.attr["_output_shapes"].list
+        shapes.SetInParent()
+        for t in node.outputs:
+            shapes.shape.append(_shape_proto(t.shape))
 
 
 def _equal(default: Any, value: Any) -> bool:

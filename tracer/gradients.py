@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -105,14 +104,11 @@ def node_records(graph: FuncGraph) -> list[Record]:
     return out
 
 
-_PAIRS: weakref.WeakKeyDictionary[FuncGraph, ForwardBackward] = weakref.WeakKeyDictionary()
-
-
 def forward_backward(graph: FuncGraph) -> ForwardBackward:
-    """The pair of `graph`, made once."""
-    pair = _PAIRS.get(graph)
+    """The pair of `graph`, made once. The graph keeps it: a pair refers to its graph, so a table of pairs would keep both for good."""
+    pair = graph.extra.get("forward_backward")
     if pair is None:
-        pair = _PAIRS[graph] = ForwardBackward(graph)
+        pair = graph.extra["forward_backward"] = ForwardBackward(graph)
     return pair
 
 

@@ -46,6 +46,12 @@ class ResourceManager:
                 del self._items[key]
         return bool(keys)
 
+    def forget(self, ending: str) -> None:
+        """Forget every resource whose name ends with `ending`: those of a model that is gone."""
+        with self._lock:
+            for key in [k for k in self._items if k[2].endswith(ending)]:
+                del self._items[key]
+
     def clear(self) -> None:
         with self._lock:
             self._items.clear()

@@ -8,7 +8,6 @@ Graphs without such nodes run in plain order. It refuses to choose engines or to
 from __future__ import annotations
 
 import contextlib
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -415,9 +414,6 @@ class _Outputs:
     nested = __call__
 
 
-_PROGRAMS: weakref.WeakKeyDictionary[Any, dict[Any, Program]] = weakref.WeakKeyDictionary()
-
-
 def run(graph: Any, fetches: Any, feeds: Mapping[Any, Any] | None = None, manager: ResourceManager | None = None) -> Any:
     """Run the part of `graph` that `fetches` need, as a session of TensorFlow 1 does.
 
@@ -441,7 +437,7 @@ def run(graph: Any, fetches: Any, feeds: Mapping[Any, Any] | None = None, manage
         given[id(t)] = (t, _fed_value(t, value))
     tensors = [t for t, _ in given.values()]
     key = (len(graph), tuple(map(id, flat)), tuple(given))
-    programs = _PROGRAMS.setdefault(graph, {})
+    programs = graph.extra.setdefault("programs", {})
     program = programs.get(key)
     if program is None:
         program = programs[key] = Program(graph, flat, tensors)

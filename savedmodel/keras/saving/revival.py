@@ -217,6 +217,7 @@ class _Revival:
         shape = record.get("build_input_shape")
         if shape is None:
             shape = self._traced_input_shape(i)
+        obj.__dict__["_hides_build_config"] = True
         if shape is None:
             return hasattr(type(obj), "train_step") or type(obj).build is Layer.build
         try:
@@ -286,6 +287,9 @@ class _Revival:
                 continue
             if kind == "function":
                 continue
+            if kind == "variable" and self.nodes[j].variable.name:
+                # the scope in which the layer was built is not in its config; its variables' names are in the file
+                found._shared_name = found._resource.name = self.nodes[j].variable.name
             self.presets[j] = (found, self._set_on_config(j))
             if j in self.records:
                 self.by_config.add(j)

@@ -63,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--inputs", default="", help="name=file.npy[;name=file.npz[key]…]")
     run.add_argument("--input_exprs", default="", help="name=literal[;…]: numbers and nested lists, never evaluated")
     run.add_argument("--outdir", help="write each output as NAME.npy here")
+    convert = command("convert", "write the model as .keras, .h5, .weights.h5, .safetensors or .npz", _convert)
+    convert.add_argument("out", help="the file to write; its ending names the format")
+    convert.add_argument("--keras", type=int, choices=(2, 3), default=3, help="the Keras that shall read a .keras file")
+    convert.add_argument("--no-compile", action="store_true", help="leave out loss, metrics and optimizer")
     demo = command("demo", "train, save, revive without the classes, and train on, on handwritten digits", _demo, path=False)
     demo.add_argument("--out", help="leave the model here")
     demo.add_argument("--epochs", type=int, default=8)
@@ -119,6 +123,15 @@ def _run(args: argparse.Namespace) -> int:
 
     value, text = run(_path(args), args.signature_def, args.tag_set, args.inputs, args.input_exprs, args.outdir)
     _print(args, value, text)
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from savedmodel.convert import convert
+
+    done = convert(_path(args), args.out, keras=args.keras, compile=not args.no_compile)
+    what = f"{done['layers']} layers" if "layers" in done else f"{done['tensors']} tensors"
+    _print(args, done, f"{done['path']}: {what}")
     return 0
 
 

@@ -149,9 +149,15 @@ def to_keras2(config: dict[str, Any]) -> dict[str, Any]:
     return _to_keras2(copy.deepcopy(config))
 
 
-def training_to_keras2(config: Any) -> Any:
+def training_to_keras2(config: dict[str, Any]) -> dict[str, Any]:
     """A training config (loss, metrics, optimizer) in the words of Keras 2."""
-    return _to_keras2(copy.deepcopy(config))
+    saved = (config.get("optimizer_config") or {}).get("config") or {}
+    config = _to_keras2(copy.deepcopy(config))
+    optimizer = config.get("optimizer_config")
+    if isinstance(optimizer, dict) and ("module" in optimizer or "gradient_accumulation_steps" in saved or "loss_scale_factor" in saved):
+        inner = {**optimizer["config"], "is_legacy_optimizer": False}
+        config["optimizer_config"] = {"class_name": f"Custom>{optimizer['class_name']}", "config": inner}
+    return config
 
 
 def _to_keras2(value: Any) -> Any:
@@ -175,6 +181,8 @@ def _to_keras2(value: Any) -> Any:
             del config[key]
     if name == "InputLayer" and "batch_shape" in config:
         config["batch_input_shape"] = config.pop("batch_shape")
+    if name == "LeakyReLU" and "negative_slope" in config:
+        config["alpha"] = config.pop("negative_slope")
     if name in (*_RECURRENT, "MultiHeadAttention") and config.get("seed", 0) is None:
         del config["seed"]
     if module == "keras.losses":
@@ -254,7 +262,8 @@ def _calls_to_keras2(original: dict[str, Any], config: dict[str, Any]) -> None:
             if isinstance(call, list):  # an old call in a new config
                 calls.append(call)
                 continue
-            if _module(layer).startswith("keras.src.ops"):
+            # HDF5 files leave modules out; a layer always says whether it is trainable.
+            if _module(layer).startswith("keras.src.ops") or (not _module(layer) and "trainable" not in layer["config"]):
                 operation, call = operation_as_call(layer, call)
                 out.update(operation)
             args, kwargs = list(call.get("args", ())), dict(call.get("kwargs") or {})
@@ -334,6 +343,7 @@ def _to_keras3(value: Any) -> Any:
     if name == "MultiHeadAttention":
         for key in ("query_shape", "key_shape", "value_shape"):
             config.pop(key, None)
+        out.pop("build_config", None)
     if name in _RECURRENT and config.get("time_major"):
         raise NoKeras3FormError(f"{where}: time_major=True has no form in Keras 3; transpose the inputs")
     if network and name == "Functional":
@@ -358,7 +368,7 @@ def _calls_to_keras3(original: dict[str, Any], config: dict[str, Any]) -> None:
 
     def tensor(place: list[Any]) -> dict[str, Any]:
         history = [place[0], place[1] - offsets.get(place[0], 0), place[2]]
-        return {"class_name": "__keras_tensor__", "config": {"shape": None, "dtype": None, "keras_history": history}}
+        return {"class_name": "__keras_tensor__", "config": {"shape": [], "dtype": "float32", "keras_history": history}}
 
     def is_place(value: Any) -> bool:
         return isinstance(value, (list, tuple)) and len(value) in (3, 4) and isinstance(value[0], str) and isinstance(value[1], int)
@@ -423,6 +433,30 @@ class OptimizerStore:
     def __getitem__(self, key: str) -> Any:
         number = int(key)
         return self._store[str(number + 1) if self._skip and number else key]
+
+
+_SAME_SLOT_ORDER = ("Adam", "AdamW", "Adamax", "Adagrad", "Lion", "SGD")
+
+
+class OptimizerWriter:
+    """A group for the state of our optimizer that counts variables as Keras 3 does."""
+
+    def __init__(self, group: Any, learning_rate: Any):
+        self._group = group
+        group["1"] = learning_rate
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        number = int(key)
+        self._group[str(number + 1) if number else key] = value
+
+
+def optimizer_writer(group: Any, optimizer: Any) -> Any:
+    """`group`, or a view of it, for the state of `optimizer` in a file for Keras 3. Unknown orders stay as they are: Keras 3 skips them."""
+    rate = getattr(optimizer, "_learning_rate", None)
+    same = type(optimizer).__name__ in _SAME_SLOT_ORDER and not getattr(optimizer, "amsgrad", False) and not getattr(optimizer, "use_ema", False)
+    if not same or not getattr(rate, "_is_variable", False):
+        return group
+    return OptimizerWriter(group, rate.numpy())
 
 
 def optimizer_values(group: Any, values: list[Any], optimizer: Any) -> list[Any]:

@@ -67,7 +67,8 @@ def _pairs(keys: tuple[str, ...]) -> list[tuple[str, str]]:
 def operation_as_call(layer: dict[str, Any], call: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(op layer of Keras 2, its call) for an operation of Keras 3. Raises NotImplementedError for an unknown one."""
     space = (layer.get("module") or "").rpartition(".")[2]
-    found = _OPERATIONS.get((space, layer["class_name"]))
+    spaces = (space,) if space else ("numpy", "nn")
+    found = next((_OPERATIONS[s, layer["class_name"]] for s in spaces if (s, layer["class_name"]) in _OPERATIONS), None)
     if found is None:
         raise UnknownOperationError(
             f"operation {layer.get('name')!r}: keras.ops.{layer['class_name']} of Keras 3 has no counterpart here; known are "

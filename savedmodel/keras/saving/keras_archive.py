@@ -36,13 +36,17 @@ _MAX_JSON = 1 << 30
 
 
 class _WeightsWriter:
-    """Groups `<path>/vars` of an h5py file."""
+    """Groups `<path>/vars` of an h5py file; with `optimizer`, that one's as Keras 3 counts its variables."""
 
-    def __init__(self, file: Any):
+    def __init__(self, file: Any, optimizer: Any = None):
         self._file = file
+        self._optimizer = optimizer
 
     def make(self, path: str) -> Any:
-        return self._file.create_group(f"{path}/vars" if path else "vars")
+        group = self._file.create_group(f"{path}/vars" if path else "vars")
+        if path == "optimizer" and self._optimizer is not None:
+            return keras3_config.optimizer_writer(group, self._optimizer)
+        return group
 
 
 class _WeightsReader:
@@ -62,6 +66,8 @@ class _WeightsReader:
 
     def _find(self, path: str) -> Any:
         names = [path]
+        if self._keras3:  # attributes that are private in Keras 2
+            names.append("/".join(part.lstrip("_") for part in path.split("/")))
         if self._old:
             names.append(path.replace("layers", "_layer_checkpoint_dependencies", 1))
         for name in names:
@@ -127,7 +133,8 @@ def write_archive(model: Any, path: str, config: dict[str, Any], keras_version: 
         weights, assets = os.path.join(scratch, _WEIGHTS), os.path.join(scratch, _ASSETS)
         os.makedirs(assets)
         with writing(weights) as file:
-            save_state(model, _WeightsWriter(file), _Assets(assets))
+            keras3 = (keras_version or "").startswith("3")
+            save_state(model, _WeightsWriter(file, model.optimizer if keras3 else None), _Assets(assets))
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(_METADATA, json.dumps(metadata))
             archive.writestr(_CONFIG, text)

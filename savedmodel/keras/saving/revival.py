@@ -190,6 +190,7 @@ class _Revival:
 
     def _update(self, obj: Any, record: dict[str, Any]) -> None:
         """Give an object made from its config what the record says beyond it."""
+        obj.__dict__["_hides_build_config"] = True
         with no_automatic_dependency_tracking_scope():
             obj._name = record["name"]
             if record.get("trainable") is not None:
@@ -217,7 +218,6 @@ class _Revival:
         shape = record.get("build_input_shape")
         if shape is None:
             shape = self._traced_input_shape(i)
-        obj.__dict__["_hides_build_config"] = True
         if shape is None:
             return hasattr(type(obj), "train_step") or type(obj).build is Layer.build
         try:

@@ -28,6 +28,7 @@ from tracer.tracing import FuncGraph, next_uid
 
 __all__ = [
     "MUTABLE_TABLES",
+    "TABLE_OPS",
     "Names",
     "check_graph_def",
     "deserialize_attr",
@@ -307,7 +308,10 @@ def deserialize_library(library_def: Any, where: str = "library") -> FunctionLib
             library.add_template(name, open_attrs, thunk(message))
         else:
             library.add_lazy(name, thunk(message))
-    library.gradients.update((g.function_name, g.gradient_func) for g in library_def.gradient)
+    for g in library_def.gradient:
+        if g.gradient_func not in library:
+            raise FormatError(f"{where}: function {g.function_name!r} has gradient {g.gradient_func!r}, which the library does not hold; the file is damaged")
+        library.gradients[g.function_name] = g.gradient_func
     library.uid = uid = next_uid()  # type: ignore[attr-defined]
     weakref.finalize(library, default_manager.forget, f"_load_{uid}")
     return library
@@ -324,7 +328,8 @@ MUTABLE_TABLES = frozenset(
     "MutableHashTableOfTensorsV2".split()
 )
 # Ops that make or find a resource by name: two loads of one model must not share it.
-_NAMED_RESOURCES = MUTABLE_TABLES | {"HashTable", "HashTableV2", "VarHandleOp"}
+TABLE_OPS = MUTABLE_TABLES | {"HashTable", "HashTableV2"}
+_NAMED_RESOURCES = TABLE_OPS | {"VarHandleOp"}
 
 
 def _filled(value: Any, given: Mapping[str, Any], where: str) -> Any:
@@ -421,6 +426,7 @@ def deserialize_function(
             attrs["_gradient_op_type"] = gradient_key(attrs["_gradient_op_type"], library)
         schema = record.schema
         try:
+            _check_required(schema, attrs)
             dtypes = schema.output_dtypes(attrs)
             ranges = ranges or schema.output_ranges(attrs)
         except (GraphError, TypeError, ValueError) as error:
@@ -524,6 +530,13 @@ def infer_node(node: Node) -> None:
 # -- graphs: reading -------------------------------------------------------------------------------------------------
 
 
+def _check_required(schema: OpSchema, attrs: Mapping[str, Any]) -> None:
+    """Refuse a node that lacks an attr which has no default."""
+    for name, spec in schema.attrs.items():
+        if name not in attrs and not spec.has_default and spec.kind != "tensor":
+            raise GraphError(f"attr {name!r} has no default and is not there; the file is damaged")
+
+
 def deserialize_graph(graph_def: Any, library: FunctionLibrary, where: str = "graph") -> FuncGraph:
     """The main graph of a GraphDef, for running by feeds and fetches. Nodes keep their names."""
     graph = FuncGraph("main", None, library)
@@ -539,6 +552,7 @@ def deserialize_graph(graph_def: Any, library: FunctionLibrary, where: str = "gr
             attrs["shared_name"] = n.name.encode()
         schema = registry.get_op(op_name).schema
         try:
+            _check_required(schema, attrs)
             dtypes = schema.output_dtypes(attrs)
         except (GraphError, TypeError, ValueError) as error:
             raise FormatError(f"{where} > node {n.name!r} ({n.op}): {error}") from error
@@ -552,7 +566,7 @@ def deserialize_graph(graph_def: Any, library: FunctionLibrary, where: str = "gr
                 base, _, index = text.partition(":")
                 target = graph.nodes.get(base)
                 if target is not None:
-                    position = int(index or 0)
+                    position = int(index) if index.isdecimal() else (0 if not index else len(target.outputs))
                     if position >= len(target.outputs):
                         raise FormatError(f"{where} > node {node.name!r}: input {text!r} does not exist; the file is damaged")
                     node.inputs.append(target.outputs[position])

@@ -538,7 +538,10 @@ def _stored(read: Any, k: int, where: str) -> tuple[str, str]:
     texts = [t.node.attrs["value"].reshape(-1) for t in read.inputs[1:]]
     if any(k >= len(part) for part in texts):
         raise FormatError(f"{where} > node {read.name!r}: output {k} of {len(texts[0])} tensors; the file is damaged")
-    return texts[0][k].decode(), texts[1][k].decode() if len(texts) > 1 else ""
+    try:
+        return texts[0][k].decode(), texts[1][k].decode() if len(texts) > 1 else ""
+    except UnicodeDecodeError:
+        raise FormatError(f"{where} > node {read.name!r}: expected the name of a tensor, received {texts[0][k]!r}; the file is damaged") from None
 
 
 def _names_in(info: Any) -> list[str]:

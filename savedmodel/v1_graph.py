@@ -127,8 +127,8 @@ class GraphState:
         return t.node
 
     def _variable(self, node: Node) -> Variable:
-        container = (node.attr("container") or b"").decode()
-        name = (node.attr("shared_name") or node.attr("var_name") or b"").decode() or node.name
+        container = _text(node.attr("container"))
+        name = _text(node.attr("shared_name") or node.attr("var_name")) or node.name
         shape = node.attr("shape", TensorShape(None))
 
         def make() -> Variable:
@@ -157,7 +157,8 @@ class GraphState:
                 raise InvalidArgumentError(
                     f"{self.where} > node {node.name!r}: MutableDenseHashTable has no deleted key, which its successor needs; it cannot run here"
                 )
-        container, key = (attrs.get("container") or b"").decode(), (attrs.get("shared_name") or b"").decode()
+        container, key = _text(attrs.get("container")), _text(attrs.get("shared_name"))
+        attrs["shared_name"], attrs["container"] = key.encode(), container.encode()
         with use_manager(self.manager), dispatch.init_scope():
             handle = dispatch.run_eagerly(registry.get_op(name), values, attrs)[0]
         self.manager.put("table", container, key + self._suffix.decode(), handle._value)
@@ -185,6 +186,10 @@ class GraphState:
         if base not in self.graph.nodes:
             raise KeyError(f"{self.where}: The name {text!r} refers to an Operation not in the graph.")
         return self.graph.get_tensor(text) if colon else self.graph[base]
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="backslashreplace")
 
 
 def missing_ops(where: str, what: str, ops: Iterable[str]) -> str:

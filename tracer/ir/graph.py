@@ -176,6 +176,8 @@ class Graph:
         """The slot named `node` or `node:index`."""
         node_name, _, index = name.partition(":")
         outputs = self[node_name].outputs
+        if index and not index.isdecimal():
+            raise GraphError(f"graph {self.name!r}: expected a tensor's name as `node:index`, received {name!r}")
         number = int(index or 0)
         if number >= len(outputs):
             raise GraphError(f"graph {self.name!r}: node {node_name!r} has {len(outputs)} outputs, received index {number}")

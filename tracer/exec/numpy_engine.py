@@ -43,7 +43,7 @@ class NumpyRunnable:
         plan: what it runs. program: the generated code, once there is some.
     """
 
-    def __init__(self, plan: Plan, compile_after: int = _CALLS_BEFORE_CODE):
+    def __init__(self, plan: Plan, compile_after: int | None = None):
         self.plan = plan
         plan.mark_last_uses()
         self._steps = [*plan.first, *plan.steps]
@@ -51,7 +51,8 @@ class NumpyRunnable:
             bind(step)
         self._static = StaticValues(plan) if plan.static else None
         self._head = len(plan.first)
-        self._left = compile_after
+        # Code pays after as many calls as it takes to make: some 60 µs a step, for less than 1 µs a step and call.
+        self._left = _CALLS_BEFORE_CODE + len(self._steps) // 16 if compile_after is None else compile_after
         self.program: Program | None = None
         self.nested: Callable[..., list[Any]] = self._interpret
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from savedmodel.graphdef import MUTABLE_TABLES, gradient_key, referenced_functions, serialize_function
+from savedmodel.graphdef import MUTABLE_TABLES, TABLE_OPS, gradient_key, referenced_functions, serialize_function
 from tracer.errors import MissingGradientError
 from tracer.gradients import custom_gradient_rule
 from tracer.ir.attrs import FunctionRef
@@ -24,12 +24,14 @@ class FunctionLibraryWriter:
 
     Attributes:
         graphs: the graphs in the order of their names.
+        table_names: name of a function that makes a table → shared name of the table; there after `write`.
     """
 
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
         self._gradients: dict[bytes, bytes] = {}
         self.graphs: list[FuncGraph] = []
+        self.table_names: dict[str, bytes] = {}
 
     def add(self, graph: FuncGraph) -> str:
         """Include `graph` and all that it calls. Returns its name in the model."""
@@ -72,7 +74,7 @@ class FunctionLibraryWriter:
             graph = self.graphs[i]
             library.function.append(serialize_function(graph, self._names[id(graph)], self))
             i += 1
-        _separate_tables(library)
+        self.table_names = _name_tables(library)
 
 
 def _stem(name: str) -> str:
@@ -84,15 +86,23 @@ def _stem(name: str) -> str:
     return _PREFIX + stem if marked else stem
 
 
-def _separate_tables(library: Any) -> None:
-    """Give mutable tables that different functions make under one name names of their own: loaders in sessions share by name."""
-    taken: dict[bytes, str] = {}
+def _name_tables(library: Any) -> dict[str, bytes]:
+    """Number the mutable tables of this process anew, and give those that different functions make under one name names of their own:
+    loaders in sessions share tables by name. Returns function name → name of the table that it makes."""
+    found: dict[str, bytes] = {}
+    taken: set[bytes] = set()
     for function in library.function:
         for node in function.node_def:
-            if node.op not in MUTABLE_TABLES or not node.attr["shared_name"].s or "_creator" not in function.signature.name:
+            if node.op not in TABLE_OPS or not function.signature.name.startswith("__inference__creator"):
                 continue
-            name, k = node.attr["shared_name"].s, 0
-            while taken.setdefault(name, function.signature.name) != function.signature.name:
-                k += 1
-                name = b"%s_%d" % (node.attr["shared_name"].s, k)
-            node.attr["shared_name"].s = name
+            attr = node.attr["shared_name"]
+            stem, k = (b"table", 0) if re.fullmatch(rb"table_\d+", attr.s) else (attr.s, None)
+            if node.op in MUTABLE_TABLES and attr.s:
+                name = stem if k is None else b"table_0"
+                while name in taken:
+                    k = 1 if k is None else k + 1
+                    name = b"%s_%d" % (stem, k)
+                taken.add(name)
+                attr.s = name
+            found[function.signature.name] = attr.s
+    return found

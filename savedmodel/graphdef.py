@@ -761,7 +761,7 @@ def referenced_functions(graph: FuncGraph) -> list[FunctionRef]:
         for n in message.node_def:
             if graph.library is not None and n.op in graph.library:
                 out.append(FunctionRef(n.op, graph.library))
-            for key in n.attr:
+            for key in sorted(n.attr):  # maps of messages have no order of their own
                 value = n.attr[key]
                 kind = value.WhichOneof("value")
                 if kind == "func" and value.func.name:
@@ -770,7 +770,8 @@ def referenced_functions(graph: FuncGraph) -> list[FunctionRef]:
                     out.extend(FunctionRef(f.name, graph.library) for f in value.list.func)
         return out
     for node in graph:
-        for value in node.attrs.values():
+        for key in sorted(node.attrs):
+            value = node.attrs[key]
             items: Sequence[Any] = value if isinstance(value, list) else (value,)
             out.extend(v for v in items if isinstance(v, FunctionRef))
     return out

@@ -12,7 +12,14 @@ from typing import Any
 
 from savedmodel import io_ops
 from savedmodel.custom_gradients import LoadedGradient
-from savedmodel.errors import DataLossError, FormatError, ModelNotFoundError, SavedModelError, UnboundObjectsError
+from savedmodel.errors import (
+    DataLossError,
+    FormatError,
+    MissingFileError,
+    ModelNotFoundError,
+    SavedModelError,
+    UnboundObjectsError,
+)
 from savedmodel.format import protos, wire
 from savedmodel.format.tensor_proto import shape_from_proto, tensor_from_proto
 from savedmodel.graphdef import check_graph_def, deserialize_library
@@ -126,6 +133,7 @@ class Loader:
         self._join()
         self._bind_captures()
         self._attach_savers()
+        self._attach_signature_defaults()
         self._register_gradients()
         if not self.options.experimental_skip_checkpoint:
             self.restore()
@@ -339,7 +347,7 @@ class Loader:
             if self.reader.source.exists("variables/variables.data-00000-of-00001") or any(
                 n.WhichOneof("kind") == "variable" for n in self.message.nodes
             ):
-                raise ModelNotFoundError(
+                raise MissingFileError(
                     f"{self.reader.path}: the model has variables, and variables/variables.index is missing; copy the whole directory"
                 )
             return
@@ -417,16 +425,27 @@ class Loader:
                     pairs.setdefault(s.slot_variable_node_id, j)
         return pairs
 
+    def _attach_signature_defaults(self) -> None:
+        """Default values of signature arguments stand in the signature's definition, which session-based loaders read."""
+        signatures = getattr(self.objects[0], "signatures", None)
+        if not isinstance(signatures, SignatureMap):
+            return
+        for key, definition in self.meta_graph.signature_def.items():
+            if definition.defaults and key in signatures:
+                signatures[key].defaults = {
+                    name: EagerTensor(tensor_from_proto(tensor), as_dtype(tensor.dtype)) for name, tensor in definition.defaults.items()
+                }
+
     def _attach_savers(self) -> None:
         for i, node in enumerate(self.message.nodes):
             obj = self.objects.get(i)
             if isinstance(obj, RestoredResource):
-                for name, saveable in node.saveable_objects.items():
+                for name, saveable in sorted(node.saveable_objects.items()):
                     obj.saveables[name] = (self.objects[saveable.save_function], self.objects[saveable.restore_function])
 
     def _restore_saveables(self, obj: Any, node: Any, saved: Any, bundle: Any) -> None:
         keys = {a.name: a.checkpoint_key for a in saved.attributes}
-        for name, saveable in node.saveable_objects.items():
+        for name, saveable in sorted(node.saveable_objects.items()):
             key = keys.get(name)
             if key is None and len(keys) == 1:
                 key = next(iter(keys.values()))

@@ -57,6 +57,7 @@ class MainGraph:
         self._node_of = node_of
         self._tensors: dict[int, Any] = {}  # node id → what stands for it here
         self._shared_names: set[str] = set()
+        self._tables: list[tuple[Any, FuncGraph]] = []  # the node that makes a table here, and the function that makes it elsewhere
 
     def build(self, signatures: Mapping[str, ConcreteFunction], checkpoint: CheckpointWriter | None) -> None:
         """Add everything; `checkpoint` None leaves the saver out."""
@@ -86,7 +87,11 @@ class MainGraph:
                 self._add_saver(checkpoint)
 
     def write(self, out: Any, names: Any) -> None:
-        """Append the nodes to GraphDef `out`."""
+        """Append the nodes to GraphDef `out`, whose functions are written already."""
+        for node, creator in self._tables:
+            shared = names.table_names.get(names.add(creator))
+            if shared and "shared_name" in node.attrs:
+                node.attrs["shared_name"] = shared
         for node in self.graph:
             m = out.node.add(name=node.name, op=node.op, device=node.device)
             for t in node.inputs:
@@ -157,6 +162,7 @@ class MainGraph:
         while handle.node.op == "Identity":
             handle = handle.node.inputs[0]
         self._tensors[i] = handle
+        self._tables.append((handle.node, create.graph))
 
     def _add_table_initializer(self, i: int) -> Any:
         fill = self._resource_function(i, "_initialize")

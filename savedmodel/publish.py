@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from savedmodel.errors import NotSavableError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["published"]
 
+_SUFFIX = ".tmp"
+_GRACE = 1.0  # seconds in which a directory may be there and not locked yet
 _OWN_FILES = frozenset(["assets", "variables", "saved_model.pb", "saved_model.pbtxt", "keras_metadata.pb", "fingerprint.pb", "debug"])
 
 
@@ -31,15 +40,44 @@ def published(target: Path) -> Iterator[Path]:
         if place.exists() and not place.is_dir():
             raise NotSavableError(f"{target}: expected a directory or nothing at {place}, received a file; remove it or choose another path")
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-    os.chmod(folder, 0o777 & ~_umask())
+    _remove_abandoned(target)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=_SUFFIX, dir=target.parent))
+    lock = _locked(folder)
     try:
+        os.chmod(folder, 0o777 & ~_umask())
         yield folder
         _sync_tree(folder)
         _put_in_place(folder, target)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """A handle that holds a lock on a directory, by which others see that its writer lives; None where there are no locks."""
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what writers of `target` that died left behind."""
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.*{_SUFFIX}"):
+        if time.time() - folder.stat().st_mtime < _GRACE:
+            continue
+        lock = _locked(folder)
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
 
 
 def _umask() -> int:
@@ -78,7 +116,7 @@ def _put_in_place(folder: Path, target: Path) -> None:
     if _exchange(folder, target):
         old = folder
     else:
-        old = target.with_name(f".{target.name}.{os.getpid()}.old")
+        old = target.with_name(f".{target.name}.{os.getpid()}{_SUFFIX}")
         os.rename(target, old)
         os.rename(folder, target)
     _sync_directory(target.parent)

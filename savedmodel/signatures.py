@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from tracer.tensor import EagerTensor, Tensor, convert_to_tensor
 __all__ = ["DEFAULT_SIGNATURE", "canonical_signatures"]
 
 DEFAULT_SIGNATURE = "serving_default"
+logger = logging.getLogger("savedmodel")
 _DEFAULT_ATTRIBUTE = "_default_save_signature"
 
 
@@ -135,17 +137,29 @@ def _wrap(key: str, concrete: ConcreteFunction) -> ConcreteFunction:
     _normalized(concrete.structured_outputs, concrete.name, key)
     names, inputs, defaults = _inputs(key, concrete)
 
+    keys = {name: _parameter_name(name) for name in names}
+
     def signature_wrapper(**kwargs: Any) -> dict[str, Any]:
-        outputs = concrete.call_flat([kwargs[name] for name in names])
+        outputs = concrete.call_flat([kwargs[keys[name]] for name in names])
         return {k: v if hasattr(v, "_type_spec") else convert_to_tensor(v) for k, v in _normalized(outputs, concrete.name, key).items()}
 
     stem = re.sub(r"^__inference_|_\d+$", "", concrete.name)
     label = "signature_wrapper" if stem.startswith("signature_wrapper") else f"signature_wrapper_{stem}"
-    wrapped = trace_function(signature_wrapper, (), inputs, label, FunctionSpec([], None, "kwargs"))
-    wrapped._arg_keywords = sorted(names)
+    wrapped = trace_function(signature_wrapper, (), {keys[name]: spec for name, spec in inputs.items()}, label, FunctionSpec([], None, "kwargs"))
+    wrapped._arg_keywords = sorted(names, key=keys.__getitem__)
     wrapped._num_positional_args = 1 if len(names) == 1 else 0
     wrapped.defaults = defaults  # type: ignore[attr-defined]
     return wrapped
+
+
+def _parameter_name(name: str) -> str:
+    """An input's name as that of a keyword argument; the signature's definition keeps the name itself."""
+    cleaned = "".join(c if c.isalnum() else "_" for c in name)
+    cleaned = cleaned if cleaned[:1].isalpha() else "arg_" + cleaned
+    if re.sub(r"\W", "", name) != name or not name.isidentifier():
+        logger.warning("`%s` is not a valid tf.function parameter name (it has unsupported characters). Sanitizing to `%s`.", name, cleaned)
+        return cleaned
+    return name
 
 
 def _inputs(key: str, concrete: ConcreteFunction) -> tuple[list[str], dict[str, TensorSpec], dict[str, EagerTensor]]:

@@ -17,7 +17,7 @@ from savedmodel.custom_gradients import collect_gradients
 from savedmodel.errors import NotSavableError, UntrackedCaptureError
 from savedmodel.format import fingerprint, protos, wire
 from savedmodel.function_library import FunctionLibraryWriter
-from savedmodel.graphdef import serialize_op_def
+from savedmodel.graphdef import referenced_functions, serialize_op_def
 from savedmodel.main_graph import MainGraph
 from savedmodel.object_graph import Constant, ObjectGraph, identifier_of
 from savedmodel.object_messages import fill_bare_function, fill_function_spec, fill_signature, fill_variable
@@ -181,8 +181,9 @@ class SavedModelWriter:
         info.stripped_default_attrs = True
         self._write_aliases(info)
         meta.graph_def.library.SetInParent()
-        self.main.write(meta.graph_def, self.functions)
+        self._reach_main()
         self.functions.write(meta.graph_def.library)
+        self.main.write(meta.graph_def, self.functions)
         meta.graph_def.versions.producer = _GRAPH_PRODUCER
         meta.graph_def.versions.min_consumer = 12 if meta.graph_def.library.function else 0
         ops = {n.op for n in meta.graph_def.node} | {n.op for f in meta.graph_def.library.function for n in f.node_def}
@@ -192,6 +193,11 @@ class SavedModelWriter:
             record = registry.find_op(name)
             if record is not None:
                 info.stripped_op_list.op.append(serialize_op_def(record.schema))
+
+    def _reach_main(self) -> None:
+        """Include the functions that only the main graph calls."""
+        for ref in referenced_functions(self.main.graph):
+            self.functions.rename(ref)
 
     def _write_aliases(self, info: Any) -> None:
         for alias, function in self.options.function_aliases.items():

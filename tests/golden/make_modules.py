@@ -20,7 +20,7 @@ import tensorflow as tf
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import module_kinds
+import module_kinds  # noqa: E402 - beside this script
 
 OUT = HERE / "modules"
 

@@ -176,7 +176,7 @@ def structures(tf: Any, folder: str) -> Built:
     more = Pair(np.array([1, 2], F), {"q": np.array([[7]], np.int32)})
     for fn, args in ((nested, (x, more)), (nothing, (one,)), (empty, (one,)), (tuples, ((one, np.int32(4)),))):
         fn(*tf.nest.map_structure(tf.constant, args))
-    as_tensors = lambda v: tf.nest.map_structure(tf.constant, v)  # noqa: E731
+    as_tensors = lambda v: tf.nest.map_structure(tf.constant, v)
     return Built(m, [
         Call("nested", as_tensors((x, more))), Call("nothing", (tf.constant(one),)), Call("empty", (tf.constant(one),)),
         Call("tuples", ((tf.constant(2.0), tf.constant(5)),)),
@@ -606,9 +606,10 @@ def signatures(tf: Any, folder: str) -> Built:
 @kind
 def signature_defaults(tf: Any, folder: str) -> Built:
     m = tf.Module()
+    four = tf.constant(4.0)
 
     @tf.function(input_signature=[_spec(tf, [None], name="x"), _spec(tf, [], name="scale")])
-    def f(x, scale=tf.constant(4.0)):
+    def f(x, scale=four):
         return {"y": x * scale}
 
     m.f = f

@@ -612,7 +612,7 @@ def _traced_while(
             inner = known.get(id(t))
             if inner is None:
                 with cond_graph._at_top():
-                    inner = cond_graph.placeholder(t.dtype, t.shape, f"{cond_graph.name}___redundant_placeholder0", t.handle_data)
+                    inner = cond_graph.placeholder(t.dtype, t.shape, "redundant_placeholder0", t.handle_data)
             cond_graph.captures.append((t, inner))
         cond_graph.inputs = [*cond_graph.inputs[: count + 2], *(inner for _, inner in cond_graph.captures)]
         _watch_captured(captured)

@@ -276,7 +276,8 @@ def _calls_to_keras2(original: dict[str, Any], config: dict[str, Any]) -> None:
                 continue
             node = first(args[0], kwargs)
             single = isinstance(args[0], dict) and args[0].get("class_name") == "__keras_tensor__"
-            calls.append([node] if single else node)
+            # Op layers keep the structure of their input: a single tensor stays one.
+            calls.append([node] if single and out["class_name"] != "TFOpLambda" else node)
         out["inbound_nodes"] = calls
     for key in ("input_layers", "output_layers"):
         config[key] = _map_places(original[key], place)
@@ -294,7 +295,7 @@ def _call_names(layer: dict[str, Any]) -> list[str]:
     """Names of the arguments of a layer's call."""
     from savedmodel.keras import registration
 
-    cls = registration.find_builtin(_module(layer), layer["class_name"]) or registration.get_registered_object(layer.get("registered_name") or layer["class_name"])
+    cls = registration.find_builtin(_module(layer) or "keras.layers", layer["class_name"]) or registration.get_registered_object(layer.get("registered_name") or layer["class_name"])
     call = getattr(cls, "call", None)
     if call is None:
         raise NoKeras3FormError(f"layer {layer.get('name')!r} of class {layer['class_name']}: it is called with several arguments, and the class is not known here; register it")

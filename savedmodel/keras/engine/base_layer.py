@@ -818,7 +818,7 @@ class Layer(LayerNodes):
         """What `build_from_config` needs to build the layer as it is built now."""
         shape = self._build_input_shape
         if shape is None or self.__dict__.get("_hides_build_config"):
-            return None  # as Keras 2.15, which forgets it for layers that came from a SavedModel
+            return None  # as Keras 2.15, which forgets it for layers from a SavedModel that have no build of their own
         return {"input_shape": nest.map_structure(lambda s: tuple(s.as_list()) if isinstance(s, TensorShape) and s else s, shape)}
 
     def build_from_config(self, config: dict[str, Any]) -> None:

@@ -190,7 +190,7 @@ class _Revival:
 
     def _update(self, obj: Any, record: dict[str, Any]) -> None:
         """Give an object made from its config what the record says beyond it."""
-        obj.__dict__["_hides_build_config"] = True
+        obj.__dict__["_hides_build_config"] = type(obj).build is Layer.build
         with no_automatic_dependency_tracking_scope():
             obj._name = record["name"]
             if record.get("trainable") is not None:
@@ -355,6 +355,7 @@ class _Revival:
             base.__init__(obj, **arguments)
             if record.get("batch_input_shape") is not None:
                 obj.__dict__["_batch_input_shape"] = tuple(record["batch_input_shape"])
+        obj.__dict__["_hides_build_config"] = True
         obj.__dict__["_revived_config"] = record.get("config")
         obj.__dict__["_revived_functions"] = {}
         obj.__dict__["_expects_training"] = record.get("expects_training_arg", False)

@@ -118,7 +118,7 @@ def read_checkpoint(
     list_objects = list_objects or (lambda: ObjectGraph(root, "checkpoint"))
     if path is None:
         return InitializationOnlyStatus(list_objects, root)
-    reader = v1_checkpoint.open_checkpoint(path)
+    reader = v1_checkpoint.open_checkpoint(path, memory_map=False)  # variables get memory of their own
     message = parse_object_graph(reader, OBJECT_GRAPH_KEY)
     if message is None:
         restore = NameBasedRestore(reader)

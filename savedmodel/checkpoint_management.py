@@ -252,7 +252,7 @@ class CheckpointReader:
     """
 
     def __init__(self, path: Any):
-        self._reader = v1_checkpoint.open_checkpoint(os.fspath(path))
+        self._reader = v1_checkpoint.open_checkpoint(os.fspath(path), memory_map=False)
 
     @property
     def variables(self) -> Any:

@@ -301,8 +301,15 @@ def assign(variable: Variable, reader: Any, key: str) -> None:
 
 
 def owned(value: np.ndarray) -> np.ndarray:
-    """`value` in memory that no file backs, so that the file may be changed or deleted."""
-    return value if value.base is None and value.flags.owndata else np.array(value)
+    """`value` in memory that no file backs, so that the file may be changed or deleted; writable."""
+    root = value
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    if not root.flags.owndata:
+        return np.array(value)
+    root.flags.writeable = True
+    value.flags.writeable = True
+    return value
 
 
 def _tensor(reader: Any, key: str) -> EagerTensor:

@@ -228,10 +228,10 @@ def test_state_hooks_get_back_what_they_wrote(tmp_path: Path) -> None:
             return x * self.w
 
         def save_own_variables(self, store: Any) -> None:
-            store["mine"] = self.w.numpy() + 1.0
+            store["mine"] = self.w.numpy() * 2.0
 
         def load_own_variables(self, store: Any) -> None:
-            self.w.assign(np.asarray(store["mine"]) - 1.0)
+            self.w.assign(np.asarray(store["mine"]) / 2.0)
 
         def save_assets(self, folder: str) -> None:
             Path(folder, "secret.txt").write_bytes(self.secret)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tracer.exec.plan import Plan, Step
-from tracer.exec.static import StaticValues, conform
+from tracer.exec.static import AliasedError, StaticValues, conform
 
 __all__ = ["Program", "generate"]
 
@@ -74,16 +74,19 @@ def _label(step: Step) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def generate(plan: Plan, static: StaticValues | None, explain: Callable[..., BaseException], errors: tuple[type, ...]) -> Program:
+def generate(
+    plan: Plan, static: StaticValues | None, explain: Callable[..., BaseException], errors: tuple[type, ...], plain: Callable[..., Any]
+) -> Program:
     """The code of a plan whose steps have kernels.
 
     Args:
         static: the values of its static steps, None where there are none.
         explain: (index of the step, values by slot, error) → the error to raise instead of one of `errors`.
+        plain: what runs instead where a variable that is written is also one of those behind the static values.
     """
     steps = [*plan.first, *plan.steps]
     long = len(steps) > _LONGEST
-    namespace: dict[str, Any] = {"A": np.ndarray, "conform": conform, "errors": errors}
+    namespace: dict[str, Any] = {"A": np.ndarray, "conform": conform, "errors": errors, "AliasedError": AliasedError, "plain": plain}
     constants = plan.constants
     used = {i for s in steps for i in s.inputs} | set(plan.outputs)
     if long:
@@ -125,7 +128,7 @@ def generate(plan: Plan, static: StaticValues | None, explain: Callable[..., Bas
     write(steps[:head], 0, pad)
     if static is not None:
         namespace["static"] = static
-        sources = "".join(f"{spell(i)}, " for i in static.sources)
+        sources = "".join(f"{spell(i)}, " for i in static.handles)
         counts = ", ".join(f"{spell(i)}.writes" for i in static.sources)
         writer.line(f"{pad}r = ({sources})")
         writer.line(f"{pad}p = static.state")
@@ -138,6 +141,9 @@ def generate(plan: Plan, static: StaticValues | None, explain: Callable[..., Bas
     else:
         write(steps[head:], head, pad)
     writer.line(f"{pad}return [{', '.join(spell(i) for i in plan.outputs)}]")
+    if static is not None:
+        writer.line("    except AliasedError:")
+        writer.line(f"        return plain({arguments})")
     writer.line("    except errors as error:")
     writer.line("        raise explain(error) from error")
     filename = f"<plan {next(_numbers)} of {plan.name}>"

@@ -15,7 +15,7 @@ from tracer.errors import InvalidArgumentError, SavedModelError
 from tracer.exec.codegen import Program, generate
 from tracer.exec.fuse import fuse_products, reuse_buffers
 from tracer.exec.plan import Plan, make_plan
-from tracer.exec.static import StaticValues, bind, conform, find_static, fold_constants, split
+from tracer.exec.static import AliasedError, StaticValues, bind, conform, find_static, fold_constants, split
 
 __all__ = ["NumpyRunnable", "optimize", "prepare"]
 
@@ -45,6 +45,8 @@ class NumpyRunnable:
 
     def __init__(self, plan: Plan, compile_after: int | None = None):
         self.plan = plan
+        self._graph = plan.graph
+        self._fallback: NumpyRunnable | None = None
         plan.mark_last_uses()
         self._steps = [*plan.first, *plan.steps]
         for step in (*self._steps, *plan.static):
@@ -63,7 +65,7 @@ class NumpyRunnable:
 
     def compile(self) -> None:
         """Generate code for the plan, and use it from now on."""
-        program = generate(self.plan, self._static, self._explain, _ERRORS)
+        program = generate(self.plan, self._static, self._explain, _ERRORS, self._plain)
         self.program = program
         self.nested = program.run
 
@@ -97,14 +99,22 @@ class NumpyRunnable:
             if self._head >= len(self._steps):
                 index = None
                 self._fill_static(slots)
+        except AliasedError:
+            return self._plain(*values)
         except _ERRORS as error:
             raise self._explain(index, dict(enumerate(slots)), error) from error
         return [slots[i] for i in plan.outputs]
 
+    def _plain(self, *values: Any) -> list[Any]:
+        """Run without static values; used where two arguments turn out to be one variable, before any step has run."""
+        if self._fallback is None:
+            self._fallback = NumpyRunnable(make_plan(self._graph))
+        return self._fallback.nested(*values[: self._fallback.plan.inputs])  # a loop's body may have got more
+
     def _fill_static(self, slots: list[Any]) -> None:
         static = self._static
         if static is not None:
-            for slot, value in zip(static.slots, static.current(tuple([slots[i] for i in static.sources])), strict=True):
+            for slot, value in zip(static.slots, static.current(tuple([slots[i] for i in static.handles])), strict=True):
                 slots[slot] = value
 
     def _explain(self, index: int | None, values: dict[int, Any], error: BaseException) -> BaseException:

@@ -15,7 +15,7 @@ from tracer.ir.attrs import FunctionRef
 from tracer.ir.graph import Node, topological_order
 from tracer.tracing import CALL_OPS, HANDLE_OPS, RANDOM_OPS, READ_ONLY_OPS
 
-__all__ = ["Plan", "Step", "has_effect", "make_plan", "uses_old_control_flow", "writes_resources"]
+__all__ = ["Plan", "Step", "finds_resources", "has_effect", "make_plan", "uses_old_control_flow", "writes_resources"]
 
 _DEEPEST_CALL = 48
 _MOST_STEPS = 200_000
@@ -63,10 +63,10 @@ class Plan:
 
     Attributes:
         inputs: number of arguments; they are slots 0, 1, 2…. outputs: slot of each result.
-        constants: values by slot. slots: how many there are.
+        constants: values by slot. slots: how many there are. graph: the function that it is the plan of.
         first: steps that find resources by name. static: steps that depend on constants and on variables that nothing here writes.
         steps: all others, in order.
-        sources: slots of the resources whose values `static` reads.
+        sources: slots of the resources whose values `static` reads. written: slots of those that steps write.
     """
 
     def __init__(self, name: str, inputs: int):
@@ -78,7 +78,9 @@ class Plan:
         self.first: list[Step] = []
         self.static: list[Step] = []
         self.sources: list[int] = []
+        self.written: list[int] = []
         self.slots = inputs
+        self.graph: Any = None
 
     def slot(self) -> int:
         """A new slot."""
@@ -167,6 +169,15 @@ def _graph_writes(graph: Any) -> bool:
     return found[1]
 
 
+def finds_resources(node: Node, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether a function that a node calls finds variables by name, not among its arguments."""
+    for ref in _references(node):
+        graph = ref.graph
+        if id(graph) not in seen and any(n.op == "VarHandleOp" or finds_resources(n, seen | {id(graph)}) for n in graph):
+            return True
+    return False
+
+
 # -- order -----------------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +209,7 @@ def make_plan(graph: Any) -> Plan:
         UnknownOpError: lists every op that has no record.
     """
     plan = Plan(graph.name, len(graph.inputs))
+    plan.graph = graph
     plan.outputs = _Body(plan, graph, list(range(plan.inputs)), ()).outputs
     plan.drop_unused()
     return plan

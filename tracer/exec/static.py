@@ -12,11 +12,12 @@ import numpy as np
 
 from tracer import registry
 from tracer.errors import MissingKernelError, SavedModelError
-from tracer.exec.plan import Plan, Step, has_effect, writes_resources
+from tracer.exec.plan import Plan, Step, finds_resources, has_effect, writes_resources
 from tracer.tracing import CALL_OPS, RANDOM_OPS
 
-__all__ = ["StaticValues", "bind", "conform", "find_static", "fold_constants", "split"]
+__all__ = ["AliasedError", "StaticValues", "bind", "conform", "find_static", "fold_constants", "split"]
 
+_RESOURCE = 20  # the number of tf.resource
 _FREE_BYTES = 1 << 16
 _GROWTH = 4
 
@@ -102,18 +103,23 @@ def _size(values: Any) -> int:
 def find_static(plan: Plan) -> set[int]:
     """The slots whose values follow from constants and from variables that nothing in the plan writes."""
     static = set(plan.constants)
-    if any(writes_resources(s.node) for s in plan.steps):
-        return static
     handles = set(range(plan.inputs))
+    handles.update(s.outputs[0] for s in plan.steps if s.op == "VarHandleOp" and s.node.attrs.get("shared_name"))
+    written: set[int] = set()
+    for step in plan.steps:
+        if writes_resources(step.node):
+            found = {i for i, t in zip(step.inputs, step.node.inputs, strict=True) if t.dtype.number == _RESOURCE}
+            if not found or not found <= handles or finds_resources(step.node):
+                return static  # it may write anything
+            written |= found
+    plan.written = sorted(written)
     read: dict[int, int] = {}
     same: dict[int, int] = {}
     kept = []
     for step in plan.steps:
         if same:
             step.inputs = [same.get(i, i) for i in step.inputs]
-        if step.op == "VarHandleOp" and step.node.attrs.get("shared_name"):
-            handles.update(step.outputs)
-        elif step.op == "ReadVariableOp" and step.inputs[0] in handles:
+        if step.op == "ReadVariableOp" and step.inputs[0] in handles and step.inputs[0] not in written:
             known = read.setdefault(step.inputs[0], step.outputs[0])
             if known != step.outputs[0]:
                 same[step.outputs[0]] = known
@@ -153,9 +159,13 @@ def split(plan: Plan, static: set[int]) -> None:
     kept.reverse()
     plan.static = kept
     plan.sources = sorted({s.inputs[0] for s in kept if s.op == "ReadVariableOp"})
-    made = set(plan.sources) - set(range(plan.inputs))
+    made = {*plan.sources, *plan.written} - set(range(plan.inputs))
     plan.first = [s for s in steps if not made.isdisjoint(s.outputs)]
     plan.steps = [s for s in steps if made.isdisjoint(s.outputs)]
+
+
+class AliasedError(Exception):
+    """A resource that the plan writes is also one that it took to be read only: two arguments are one variable."""
 
 
 class StaticValues:
@@ -167,6 +177,7 @@ class StaticValues:
     def __init__(self, plan: Plan):
         self.steps = plan.static
         self.sources = plan.sources
+        self.handles = [*plan.sources, *plan.written]
         produced = {i for s in plan.static for i in s.outputs}
         read = {*plan.outputs, *(i for s in plan.steps for i in s.inputs)}
         self.slots = sorted(produced & read)
@@ -177,14 +188,17 @@ class StaticValues:
     def refresh(self, resources: tuple[Any, ...]) -> tuple[Any, Any, Any]:
         """The state for `resources`, only what changed computed again."""
         old_resources, old_writes, old = self._last
+        count = len(self.sources)
+        if any(w is r for w in resources[count:] for r in resources[:count]):
+            raise AliasedError
         # Counts first: a write that comes in between makes this state old, never wrong.
-        writes = [r.writes for r in resources]
+        writes = [r.writes for r in resources[:count]]
         changed = {
             slot for i, slot in enumerate(self.sources)
             if not old or resources[i] is not old_resources[i] or writes[i] != old_writes[i]
         }  # fmt: skip
         values = dict(self.constants)
-        values.update(zip(self.sources, resources, strict=True))
+        values.update(zip(self.handles, resources, strict=True))
         for step in self.steps:
             if changed.isdisjoint(step.inputs) and old:
                 for slot in step.outputs:
@@ -203,7 +217,7 @@ class StaticValues:
     def current(self, resources: tuple[Any, ...]) -> tuple[Any, ...]:
         """The values of `slots`."""
         state = self.state
-        if state[0] != resources or state[1] != [r.writes for r in resources]:
+        if state[0] != resources or state[1] != [r.writes for r in resources[: len(self.sources)]]:
             state = self.refresh(resources)
         return state[2]
 

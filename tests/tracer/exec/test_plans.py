@@ -371,3 +371,33 @@ def test_products_of_list_elements_leave_the_loop(start: int, turns: int, rows: 
     graph = fn.get_concrete_function(x, h, w, u).graph
     loop = next(n for n in graph if n.op in ("While", "StatelessWhile"))
     assert hoist_products(loop.attrs["body"].graph) is not None
+
+
+def test_writing_one_variable_leaves_others_folded_unless_they_are_the_same() -> None:
+    w, counter = tf.Variable(floats(3, 3)), tf.Variable(0.0)
+
+    @tf.function
+    def fn(x: Any) -> Any:
+        counter.assign_add(1.0)
+        return tf.matmul(x, w * 2.0)
+
+    x = floats(2, 3)
+    for _ in range(12):
+        np.testing.assert_allclose(fn(x).numpy(), x @ (w.numpy() * 2), 1e-5, 1e-6)
+        w.assign(w * 0.9)
+    assert float(counter) == 12.0
+    assert [s.op for s in fn.get_concrete_function(x).graph.extra["runnable"].plan.static] == ["ReadVariableOp", "Mul"]
+
+    a, b = tf.Variable([1.0]), tf.Variable([5.0])
+
+    @tf.function
+    def pair() -> Any:
+        a.assign_add([1.0])
+        return tf.exp(b.read_value() * 0.0) * a.read_value() + b.read_value()
+
+    graph = pair.get_concrete_function().graph
+    for run in runnables(graph):
+        first, second = tf.Variable([1.0]), tf.Variable([5.0])
+        assert run(first._resource, second._resource)[0].tolist() == [7.0]
+        assert run(first._resource, first._resource)[0].tolist() == [6.0]
+        assert run(first._resource, second._resource)[0].tolist() == [9.0]

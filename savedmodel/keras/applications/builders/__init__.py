@@ -1,0 +1,1 @@
+"""The architectures, a module for each family. `frame` holds what they share."""

@@ -61,6 +61,9 @@ class Optimizer(AutoTrackable):
         jit_compile: accepted; nothing is compiled.
     """
 
+    _object_identifier = "experimentalOptimizer"  # of its node in a SavedModel
+    _object_version = (2, 1)
+
     def __init__(
         self, name: str, weight_decay: float | None = 0, clipnorm: float | None = None, clipvalue: float | None = None,
         global_clipnorm: float | None = None, use_ema: bool = False, ema_momentum: float = 0.99,

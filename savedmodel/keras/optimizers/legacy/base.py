@@ -38,6 +38,9 @@ class Optimizer(Trackable):
         **kwargs: `clipnorm`, `clipvalue`, `global_clipnorm`, `decay`, `lr`.
     """
 
+    _object_identifier = "optimizer"  # of its node in a SavedModel
+    _object_version = (2, 1)
+
     def __init__(
         self, name: str, gradient_aggregator: Callable[..., Any] | None = None, gradient_transformers: Any = None, **kwargs: Any
     ):  # fmt: skip

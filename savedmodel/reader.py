@@ -146,6 +146,11 @@ def _source(path: Any) -> tuple[Any, str]:
         if data[:2] in (b"PK", b"\x1f\x8b", b"BZ") or b"ustar" in data[:512] or len(data) > 1024:
             return _from_archive(data, "bytes"), "<bytes>"
         path = os.fsdecode(data)
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"expected the path of a SavedModel (str, bytes, os.PathLike) or the bytes of a zip or tar archive, received {path!r} of type "
+            f"{type(path).__name__}"
+        )
     where = os.fspath(path)
     if isinstance(where, bytes):
         where = os.fsdecode(where)

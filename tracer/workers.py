@@ -69,12 +69,13 @@ def run_blocks(work: Callable[[int], Any], count: int, parallel: bool = True) ->
     def drain() -> None:
         _LOCAL.busy = True
         try:
-            while True:
-                with lock:
-                    i = next(step, None)
-                if i is None:
-                    return
-                work(i)
+            with np.errstate(all="ignore"):  # a thread of the pool does not inherit the caller's
+                while True:
+                    with lock:
+                        i = next(step, None)
+                    if i is None:
+                        return
+                    work(i)
         finally:
             _LOCAL.busy = False
 

@@ -16,14 +16,15 @@ from tracer import fused_steps, registry
 from tracer.errors import ShapeError
 from tracer.exec.plan import Plan, Step
 from tracer.exec.static import bind
+from tracer.workers import run_blocks
 
-__all__ = ["fuse_products", "reuse_buffers"]
+__all__ = ["fuse_products", "join_gelu", "reuse_buffers"]
 
 _CONVOLUTIONS = frozenset(("Conv2D", "DepthwiseConv2dNative", "Conv3D"))
 _PRODUCTS = _CONVOLUTIONS | {"MatMul"}
 _NORMS = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"))
 _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
-_ACTIVATIONS = frozenset(("Relu", "Relu6", "Elu", "LeakyRelu", "Tanh", "Sigmoid"))
+_ACTIVATIONS = frozenset(("Relu", "Relu6", "Elu", "LeakyRelu", "Tanh", "Sigmoid", "GeluExact"))
 
 Finish = Callable[[np.ndarray], Any]
 
@@ -130,8 +131,6 @@ def normalise(x: np.ndarray, gain: np.ndarray, shift: np.ndarray) -> np.ndarray:
         y = np.multiply(x, gain)
         y += shift
         return y
-    from tracer.workers import run_blocks
-
     flat = x.reshape(-1, x.shape[-1])
     y = np.empty(flat.shape, x.dtype)
     rows = max(1, _BLOCK // flat.shape[1])
@@ -353,7 +352,12 @@ def _product_kernel(product: Step, kinds: Sequence[tuple[str, float]]) -> Callab
 
         def multiply(a: np.ndarray, b: np.ndarray, *extra: np.ndarray) -> np.ndarray:
             out = base(a, b)
-            maker(extra, b.shape[0 if turned else 1])(out)
+            finish = maker(extra, b.shape[0 if turned else 1])
+            rows = max(1, _BLOCK // max(1, out.shape[1]))
+            if len(out) <= rows:
+                finish(out)
+            else:
+                run_blocks(lambda i: finish(out[i * rows : (i + 1) * rows]), -(-len(out) // rows))
             return out
 
         return multiply
@@ -376,6 +380,56 @@ def _dense(base: Callable[..., np.ndarray], rectify: bool) -> Callable[..., np.n
         return np.maximum(out, 0, out=out) if rectify else out
 
     return dense
+
+
+# -- activations made of several ops ---------------------------------------------------------------------------------
+
+
+def join_gelu(plan: Plan) -> None:
+    """Let 0.5 · x · (1 + erf(x / √2)), as Keras writes it, be one step."""
+    uses = plan.uses()
+    made = {s: step for step in plan.steps for s in step.outputs}
+    found = False
+    for step in plan.steps:
+        if step.op != "Mul" or step.dtypes[0] not in _FLOATS:
+            continue
+        for halved, grown in (step.inputs, step.inputs[::-1]):
+            x = _times(plan, made, uses, halved, 0.5)
+            inner = _other(plan, made, uses, grown, ("AddV2", "Add"), 1.0)
+            erf = made.get(inner) if inner is not None else None
+            if x is None or erf is None or erf.op != "Erf" or uses.get(erf.outputs[0]) != 1:
+                continue
+            scaled = erf.inputs[0]
+            if _times(plan, made, uses, scaled, 0.5**0.5) != x and _other(plan, made, uses, scaled, ("RealDiv",), 2**0.5) != x:
+                continue
+            step.op, step.inputs, step.fresh = "GeluExact", [x], True
+            step.kernel = _gelu
+            found = True
+            break
+    if found:
+        plan.drop_unused()
+
+
+def _times(plan: Plan, made: dict[int, Step], uses: dict[int, int], slot: int, factor: float) -> int | None:
+    return _other(plan, made, uses, slot, ("Mul",), factor)
+
+
+def _other(plan: Plan, made: dict[int, Step], uses: dict[int, int], slot: int, ops: Sequence[str], constant: float) -> int | None:
+    """The operand beside a scalar constant in the step that alone is read here; None where that is not what `slot` is."""
+    step = made.get(slot)
+    if step is None or step.op not in ops or uses.get(slot) != 1:
+        return None
+    for i in (1,) if step.op == "RealDiv" else (0, 1):
+        value = plan.constants.get(step.inputs[i])
+        if value is not None and value.ndim == 0 and abs(float(value) - constant) <= 1e-6:
+            return step.inputs[1 - i]
+    return None
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    y = np.array(x)
+    fused_steps.ACTIVATIONS["GeluExact"](y, 0.0)
+    return y
 
 
 # -- buffers ---------------------------------------------------------------------------------------------------------

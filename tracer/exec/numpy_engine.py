@@ -13,7 +13,7 @@ import numpy as np
 
 from tracer.errors import InvalidArgumentError, SavedModelError
 from tracer.exec.codegen import Program, generate
-from tracer.exec.fuse import fuse_products, reuse_buffers
+from tracer.exec.fuse import fuse_products, join_gelu, reuse_buffers
 from tracer.exec.plan import Plan, make_plan
 from tracer.exec.static import AliasedError, StaticValues, bind, conform, find_static, fold_constants, split
 
@@ -28,6 +28,7 @@ def optimize(plan: Plan) -> Plan:
     fold_constants(plan)
     static = find_static(plan)
     plan.drop_unused()
+    join_gelu(plan)
     fuse_products(plan, static)
     split(plan, static)
     plan.drop_unused()

@@ -122,6 +122,14 @@ def test_a_dense_layer_of_rank_three_joins_its_bias_across_the_reshape() -> None
     assert ops(check(fn, floats(2, 5, 4))) == ["Reshape", "MatMul+BiasAdd+Relu", "Reshape"]
 
 
+@pytest.mark.parametrize("rows", [3, 3000])
+def test_gelu_joins_the_product_before_it(rows: int) -> None:
+    w, b = tf.Variable(floats(5, 7)), tf.Variable(floats(7))
+    run = check(lambda x: tf.nn.gelu(tf.nn.bias_add(tf.matmul(x, w), b)), floats(rows, 5))
+    assert ops(run) == ["MatMul+BiasAdd+GeluExact"]
+    assert ops(check(lambda x: (tf.nn.gelu(x), x), floats(rows, 5))) == ["GeluExact"]
+
+
 def test_a_bias_of_the_wrong_length_is_an_error_that_names_function_and_node() -> None:
     w, b = tf.Variable(floats(4, 6)), tf.Variable(floats(6), shape=tf.TensorShape(None))
     fn = tf.function(lambda x: tf.nn.relu(tf.nn.bias_add(tf.matmul(x, w), b)))

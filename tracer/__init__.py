@@ -32,7 +32,7 @@ _OWNERS = {
     "op": "registry",
 }
 
-__all__ = sorted(_OWNERS)
+__all__ = sorted(_OWNERS)  # noqa: PLE0605 - a list all the same
 
 
 def __getattr__(name: str) -> Any:

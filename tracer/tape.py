@@ -351,8 +351,8 @@ class GradientTape:
         for s in flat_sources:
             if s is None:
                 raise TypeError("tape.gradient: a source is None; expected tensors or variables")
-            parts = nest.flatten(s, expand_composites=True) if not getattr(s, "_is_variable", False) else [s.handle]
-            handles.append(parts[0] if len(parts) == 1 or not hasattr(s, "_type_spec") else parts[0])
+            # a composite's gradient is that of its values, which come first
+            handles.append(s.handle if getattr(s, "_is_variable", False) else nest.flatten(s, expand_composites=True)[0])
             kinds.append(s)
         if output_gradients is None:
             grads = [None] * len(flat_targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import importlib
 from typing import Any
 
 import savedmodel
@@ -88,7 +89,7 @@ def ops(path: str) -> tuple[Any, str]:
             counts.update(n.op for n in f.node_def)
         for name in names:
             counts.pop(name, None)
-    import savedmodel.io_ops  # noqa: F401 - registers the ops that touch files
+    importlib.import_module("savedmodel.io_ops")  # registers the ops that touch files
 
     missing = sorted(name for name in counts if registry.find_op(name) is None)
     lines = [f"{count:7d}  {name}{'   NOT KNOWN' if name in missing else ''}" for name, count in sorted(counts.items(), key=lambda x: (-x[1], x[0]))]

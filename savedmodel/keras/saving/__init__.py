@@ -17,6 +17,6 @@ _NAMES = {
     "save_model": "savedmodel.keras.saving.saving_api:save_model",
     "serialize_keras_object": f"{_SERIALIZATION}:serialize_keras_object",
 }
-__all__ = list(_NAMES)  # noqa: PLE0605
+__all__ = list(_NAMES)
 
 __getattr__, __dir__ = lazy_module(__name__, _NAMES)

@@ -9,7 +9,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from savedmodel.keras.saving.call_functions import SavedFunction, TracingSession, default_save_signature, trace_losses, traceable
+from savedmodel.keras.saving.call_functions import (
+    SavedFunction,
+    TracingSession,
+    default_save_signature,
+    trace_losses,
+    traceable,
+)
 from savedmodel.trackable import AutoTrackable, DictWrapper, ListWrapper
 
 __all__ = ["children", "identifier", "saving_options"]

@@ -76,7 +76,7 @@ def _default(value: Any) -> Any:
     if spec is not None:
         parts = [[t.dtype.name, t.numpy().tolist()] for t in spec.to_components(value)]
         return {"class_name": "CompositeTensor", "spec": _default(spec), "tensors": parts}
-    if isinstance(value, type) or callable(value) and hasattr(value, "__name__"):
+    if isinstance(value, type) or (callable(value) and hasattr(value, "__name__")):
         return value.__name__
     if hasattr(value, "get_config"):
         from savedmodel.keras.saving.serialization import legacy_serialize_keras_object

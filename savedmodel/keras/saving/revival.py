@@ -175,7 +175,7 @@ class _Revival:
                 {"class_name": class_name, "config": config, **({"shared_object_id": record["shared_object_id"]} if "shared_object_id" in record else {})},
                 _layer_classes(), registration.scoped_objects() or None, printable_module_name="layer",
             )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - a user's constructor may raise anything; the traced functions remain
+        except Exception as error:
             if must:
                 raise
             log.info("layer %r: not rebuilt from its config (%s: %s)", record.get("name"), type(error).__name__, error)
@@ -210,7 +210,7 @@ class _Revival:
 
     def _build(self, obj: Any, i: int, record: dict[str, Any]) -> bool:
         """Create the weights of a rebuilt layer. False: it cannot be done without its traced functions."""
-        if obj.built or type(obj).build is Layer.build and not hasattr(type(obj), "train_step"):
+        if obj.built or (type(obj).build is Layer.build and not hasattr(type(obj), "train_step")):
             if not obj.built and type(obj).build is Layer.build:
                 shape = record.get("build_input_shape")
                 Layer.build(obj, shape)
@@ -224,7 +224,7 @@ class _Revival:
             with dispatch.name_scope(obj.name):
                 obj.build(shape)
             Layer.build(obj, shape) if not hasattr(type(obj), "train_step") else None
-        except Exception as error:  # noqa: BLE001 - a user's build may raise anything; the traced functions remain
+        except Exception as error:
             log.info("layer %r: not built from its config (%s: %s)", record.get("name"), type(error).__name__, error)
             return hasattr(type(obj), "train_step")
         return True

@@ -74,7 +74,8 @@ def test_tables_of_one_name_are_one_table_per_manager() -> None:
             tf.raw_ops.LookupTableFindV2(table_handle=empty, keys=["a"], default_value=tf.constant(0, tf.int64))
 
 
-def test_a_vocabulary_file_is_refused_without_a_reader() -> None:
+def test_a_vocabulary_file_is_refused_without_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "read_text_file", lookup._refuse)  # another test may have given one
     start = lookup.TextFileInitializer("v.txt", tf.string, -2, tf.int64, -1)
     with pytest.raises(RefusedOpError):
         lookup.StaticHashTable(start, -1)

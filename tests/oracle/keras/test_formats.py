@@ -28,7 +28,7 @@ RNG = np.random.default_rng(0)
 def sequential(lib: Any) -> Any:
     layers = lib.keras.layers
     return lib.keras.Sequential(
-        [layers.Dense(8, activation="relu", input_shape=(4,), name="one"), layers.Dropout(0.0), layers.BatchNormalization(name="bn"), layers.Dense(2, name="two")],
+        [layers.Dense(8, activation="relu", input_shape=(4,), name="one"), layers.Dropout(0.0, name="drop"), layers.BatchNormalization(name="bn"), layers.Dense(2, name="two")],
         name="seq",
     )
 

@@ -197,10 +197,6 @@ def _has_library_attribute(value: Any, name: str) -> bool:
 def _calls_argument(code: types.CodeType, names: set[str]) -> bool:
     """Whether an argument stands where a callee stands: beside PUSH_NULL. Python 3.10 has no mark, so there any call of a function counts."""
     found = list(dis.get_instructions(code))
-    if sys.version_info < (3, 11):
-        return any(i.opname.startswith("CALL_FUNCTION") for i in found) and any(
-            i.opname == "LOAD_FAST" and i.argval in names for i in found
-        )
     for first, second in itertools.pairwise(found):
         mark, load = (first, second) if first.opname == "PUSH_NULL" else (second, first)
         if mark.opname == "PUSH_NULL" and load.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) and names & _names_of(load):

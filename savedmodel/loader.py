@@ -108,6 +108,13 @@ class Loader:
                     raise FormatError(
                         f"{self.reader.where} > object {i}: child {child.local_name!r} is node {child.node_id} of {count}; the file is damaged"
                     )
+            for name, saveable in node.saveable_objects.items():
+                for function in (saveable.save_function, saveable.restore_function):
+                    if not 0 <= function < count or nodes[function].WhichOneof("kind") not in ("function", "bare_concrete_function"):
+                        raise FormatError(
+                            f"{self.reader.where} > object {i}: state {name!r} is saved or restored by node {function}, which is no function; "
+                            f"the file is damaged"
+                        )
             for slot in node.slot_variables:
                 if not (0 <= slot.original_variable_node_id < count and 0 <= slot.slot_variable_node_id < count):
                     raise FormatError(f"{self.reader.where} > object {i}: a slot variable refers to no node; the file is damaged")
@@ -319,25 +326,27 @@ class Loader:
 
     def _edge_order(self) -> list[int]:
         """Nodes so that tuples are whole before they are handed to those that hold them."""
-        tuple_nodes = [i for i, o in self.objects.items() if isinstance(o, RestoredTuple)]
-        if not tuple_nodes:
+        tuples = {i for i, o in self.objects.items() if isinstance(o, RestoredTuple)}
+        if not tuples:
             return list(range(len(self.message.nodes)))
-        done: set[int] = set()
         out: list[int] = []
-
-        def visit(i: int, depth: int = 0) -> None:
-            if i in done or depth > 100:
-                return
-            done.add(i)
+        state: dict[int, bool] = {}  # False: its elements are being put in order, True: done
+        stack = sorted(tuples, reverse=True)
+        while stack:
+            i = stack[-1]
+            if i in state:
+                stack.pop()
+                if not state[i]:
+                    state[i] = True
+                    out.append(i)
+                continue
+            state[i] = False
             for child in self.message.nodes[i].children:
-                if isinstance(self.objects[child.node_id], RestoredTuple):
-                    visit(child.node_id, depth + 1)
-            out.append(i)
-
-        for i in tuple_nodes:
-            visit(i)
-        out.extend(i for i in range(len(self.message.nodes)) if i not in done)
-        return out
+                if child.node_id in tuples and not state.get(child.node_id, True):
+                    raise FormatError(f"{self.reader.where} > object {i}: a tuple that holds itself; the file is damaged")
+                if child.node_id in tuples and child.node_id not in state:
+                    stack.append(child.node_id)
+        return out + [i for i in range(len(self.message.nodes)) if i not in tuples]
 
     # -- values ------------------------------------------------------------------------------------------------------
 

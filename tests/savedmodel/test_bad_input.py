@@ -161,6 +161,36 @@ def test_a_frozen_graph_and_a_file_of_another_kind_are_told_apart(tmp_path, mode
         savedmodel.load(other)
 
 
+def test_state_that_no_function_restores_and_tuples_that_hold_themselves_are_refused(tmp_path):
+    shutil.copytree(GOLDEN / "modules" / "tables", tmp_path / "t")
+    rewrite(tmp_path / "t", lambda meta: [setattr(s, "save_function", 0) for n in meta.object_graph_def.nodes for s in n.saveable_objects.values()])
+    with pytest.raises(errors.FormatError, match="no function"):
+        savedmodel.load(tmp_path / "t")
+    shutil.copytree(GOLDEN / "modules" / "graph_of_objects", tmp_path / "g")
+
+    def tie(meta):
+        for i, n in enumerate(meta.object_graph_def.nodes):
+            if n.user_object.identifier == "trackable_tuple_wrapper":
+                n.children.add(node_id=i, local_name="5")
+
+    rewrite(tmp_path / "g", tie)
+    with pytest.raises(errors.FormatError, match="holds itself"):
+        savedmodel.load(tmp_path / "g")
+
+
+def test_tuples_may_be_nested_deeply(tmp_path):
+    value = (tf.Variable(1.0),)
+    for _ in range(60):
+        value = (value,)
+    m = tf.Module()
+    m.deep = value
+    savedmodel.save(m, tmp_path / "m")
+    loaded = savedmodel.load(tmp_path / "m").deep
+    for _ in range(61):
+        (loaded,) = loaded
+    assert float(loaded.numpy()) == 1.0
+
+
 CALLS = {
     "wrong dtype": (lambda f: f(image=tf.zeros([1, 6, 6, 2], tf.int32)), TypeError, "'image' expected dtype float32, received int32.*tf.cast"),
     "wrong shape": (lambda f: f(image=tf.zeros([1, 5, 6, 2])), ValueError, r"'image' expected shape \(None, 6, 6, 2\), received \(1, 5, 6, 2\)"),

@@ -10,7 +10,8 @@ from typing import Any
 
 from savedmodel.errors import FormatError, MissingGradientError, UntrackedCaptureError
 from savedmodel.format import protos
-from savedmodel.graphdef import flat_tensor_name, gradient_key
+from savedmodel.graphdef import gradient_key
+from savedmodel.graphdef_writer import flat_tensor_name
 from savedmodel.structured import serialize_structure
 from tracer import nest, tape
 from tracer.functions import call_graph

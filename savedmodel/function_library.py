@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from savedmodel.graphdef import MUTABLE_TABLES, TABLE_OPS, gradient_key, referenced_functions, serialize_function
+from savedmodel.graphdef import MUTABLE_TABLES, TABLE_OPS, gradient_key
+from savedmodel.graphdef_writer import referenced_functions, serialize_function
 from tracer.errors import MissingGradientError
 from tracer.gradients import custom_gradient_rule
 from tracer.ir.attrs import FunctionRef

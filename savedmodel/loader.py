@@ -7,7 +7,7 @@ TensorFlow 1, which have no object graph, are loaded by `savedmodel.load_v1`.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from savedmodel import io_ops
@@ -37,7 +37,7 @@ from tracer.tensor import EagerTensor, convert_to_tensor
 from tracer.tracing import next_uid, reserve_uids
 from tracer.variable import Variable
 
-__all__ = ["Loader", "load"]
+__all__ = ["Loader", "load", "load_partial"]
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
@@ -66,6 +66,51 @@ def load(path: Any, tags: Any = None, engine: str = "numpy", options: LoadOption
 
         return load_v1(reader, meta_graph, tags, options)
     return Loader(reader, meta_graph, options or LoadOptions()).load()
+
+
+def load_partial(
+    path: Any, filters: Iterable[str], tags: Any = None, options: LoadOptions | None = None
+) -> dict[str, Any]:
+    """Load the objects at some paths of a model, each with all that is below it.
+
+    Args:
+        filters: paths of attributes from the root, as in "root.encoder.weights".
+
+    Returns:
+        Path → object.
+
+    Raises:
+        ValueError: there is nothing at a path; or a function there uses what no path leads to.
+    """
+    reader = SavedModelReader(path)
+    loader = Loader(reader, reader.select(tags), options)
+    nodes = loader.message.nodes
+    wanted: dict[str, int] = {}
+    for name in filters:
+        at = 0
+        for part in name.split(".")[1:]:
+            children = {c.local_name: c.node_id for c in nodes[at].children}
+            if part not in children:
+                raise FormatError(f"{reader.path}: there is nothing at {name!r}: no {part!r} among {sorted(children)}")
+            at = children[part]
+        wanted[name] = at
+    included = set(wanted.values())
+    queue = list(included)
+    for i in queue:
+        new = {c.node_id for c in nodes[i].children} - included
+        included |= new
+        queue.extend(sorted(new))
+    functions = loader.message.concrete_functions
+    for i in sorted(included):
+        for name in (*nodes[i].function.concrete_functions, nodes[i].bare_concrete_function.concrete_function_name):
+            missing = set(functions[name].bound_inputs) - included if name in functions else ()
+            if missing:
+                raise FormatError(
+                    f"{reader.path}: Unable to partially load SavedModel since the specified filter does not include all required objects for "
+                    f"loading: function {name} uses objects {sorted(missing)}; add paths that lead to them"
+                )
+    loader.load()
+    return {name: loader.objects[i] for name, i in wanted.items()}
 
 
 class Loader:

@@ -15,7 +15,7 @@ from savedmodel.checkpoint_writer import CheckpointWriter
 from savedmodel.errors import NotSavableError
 from savedmodel.format import protos
 from savedmodel.format.tensor_proto import tensor_to_proto
-from savedmodel.graphdef import serialize_node_attrs
+from savedmodel.graphdef_writer import serialize_node_attrs
 from savedmodel.object_graph import Constant, ObjectGraph
 from savedmodel.object_messages import shape_proto
 from savedmodel.revive import Asset, RestoredResource

@@ -17,7 +17,7 @@ from savedmodel.custom_gradients import collect_gradients
 from savedmodel.errors import NotSavableError, UntrackedCaptureError
 from savedmodel.format import fingerprint, protos, wire
 from savedmodel.function_library import FunctionLibraryWriter
-from savedmodel.graphdef import referenced_functions, serialize_op_def
+from savedmodel.graphdef_writer import referenced_functions, serialize_op_def
 from savedmodel.main_graph import MainGraph
 from savedmodel.object_graph import Constant, ObjectGraph, identifier_of
 from savedmodel.object_messages import fill_bare_function, fill_function_spec, fill_signature, fill_variable

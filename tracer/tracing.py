@@ -95,7 +95,6 @@ class FuncGraph(Graph):
         self._resource_roots: dict[int, int] = {}
         self._must_run: list[Node] = []
         self.seed: int | None = random.global_seed() if outer is None else getattr(outer, "seed", None)
-        self.extra: dict[str, Any] = {}
 
     # -- building ----------------------------------------------------------------------------------------------------
 

@@ -114,6 +114,7 @@ class Graph:
         self.nodes: dict[str, Node] = {}
         self.scopes = NameScopes()
         self.versions: tuple[int, int] | None = None
+        self.extra: dict[str, Any] = {}  # what engines and readers keep with the graph
 
     def add_node(
         self,

@@ -241,13 +241,15 @@ def test_vocabulary_files_give_what_tensorflow_gives(columns: Any, tmp_path: pat
         found = t.lookup.StaticHashTable(start, "q" if value_dtype == "string" else -1).export()
         return sorted(zip(*(np.asarray(f).tolist() for f in found)))
 
+    previous = our_lookup.read_text_file
     our_lookup.set_text_file_reader(lambda name: pathlib.Path(name.decode()).read_bytes())
     try:
         assert run(tf) == run(ours)
-    finally:
         our_lookup.set_text_file_reader(None)
-    with pytest.raises(PermissionError):
-        run(ours)
+        with pytest.raises(PermissionError):
+            run(ours)
+    finally:
+        our_lookup.read_text_file = previous
 
 
 def test_example_messages_have_the_bytes_that_tensorflow_writes() -> None:
